@@ -1,0 +1,71 @@
+"""Every name that a flag may offer, in one place that imports nothing heavy.
+
+The modules that implement the names (``losses``, ``schedules``, …) are tested to offer exactly these.
+"""
+
+from __future__ import annotations
+
+DATASETS = (
+    "digits",
+    "breast_cancer",
+    "wine",
+    "iris",
+    "diabetes",
+    "mnist1d",
+    "teacher_regression",
+    "teacher_classification",
+    "file",
+)
+TASKS = ("classification", "regression")
+PREPROCESSING = ("standardise", "minmax", "none")
+MODELS = ("linear", "mlp", "cnn", "gru")
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu", "silu", "elu", "leaky_relu", "identity")
+INITIALISERS = (
+    "default",
+    "zeros",
+    "constant",
+    "normal",
+    "uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "orthogonal",
+)
+BIASES = ("zero", "prior")
+CLASSIFICATION_LOSSES = (
+    "cross_entropy",
+    "focal",
+    "gce",
+    "mae_probability",
+    "sce",
+    "hinge",
+    "square",
+)
+REGRESSION_LOSSES = ("mse", "rmse", "mae", "huber", "log_cosh", "quantile")
+LOSSES = CLASSIFICATION_LOSSES + REGRESSION_LOSSES
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "lion")
+SCHEDULES = (
+    "constant",
+    "linear",
+    "cosine",
+    "cosine_restarts",
+    "exponential",
+    "time_based",
+    "inverse_sqrt",
+    "drop",
+    "polynomial",
+    "one_cycle",
+    "triangular",
+    "wsd",
+    "plateau",
+)
+# Order matters: the index of a source is part of its stream's name check, new ones go last.
+SOURCES = ("init", "order", "dropout", "augment", "corrupt", "split", "rounding")
+CLASSIFICATION_METRICS = ("accuracy", "cross_entropy", "brier")
+REGRESSION_METRICS = ("rmse", "mae", "r2")
+METRICS = CLASSIFICATION_METRICS + REGRESSION_METRICS
+HIGHER_IS_BETTER = ("accuracy", "r2")
+PRESETS = ("smoke", "quick", "paper")

@@ -1,0 +1,71 @@
+"""Keys have names: one independent stream for each source of randomness.
+
+This is the only file that creates a root key. A key is derived by the source's *name*, then the
+replica's index, never by the order of splits: adding or freezing a source moves no other stream.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection
+
+import jax
+import numpy as np
+
+from convergence import names
+
+Key = jax.Array
+_SHARED = 0xFFFFFFFF  # folded in place of the replica's index where a source is not varied
+
+
+def name_code(name: str) -> int:
+    """A stable 32-bit code of a name (CRC-32), the same in every process and version."""
+    return zlib.crc32(name.encode())
+
+
+def fold_name(key: Key, name: str) -> Key:
+    """The sub-stream of a typed key that bears this name."""
+    return jax.random.fold_in(key, np.uint32(name_code(name)))
+
+
+def root_key(seed: int) -> Key:
+    """The root of all keys of a study; threefry, seed in 0 … 2**63-1, 0 is a seed like any other."""
+    low, high = seed & 0xFFFFFFFF, seed >> 32
+    key = jax.random.key(np.uint32(low), impl="threefry2x32")
+    return jax.random.fold_in(key, np.uint32(high))
+
+
+def source_key(seed: int, source: str, replica: int | None) -> Key:
+    """The typed key of one source; ``replica=None`` gives the stream all replicas share."""
+    index = _SHARED if replica is None else replica
+    return jax.random.fold_in(fold_name(root_key(seed), source), np.uint32(index))
+
+
+def key_tree(seed: int, replica: int, varied: Collection[str]) -> dict[str, Key]:
+    """One typed key per source, by name then replica; unvaried sources share one stream.
+
+    Args:
+        seed: the study's root seed.
+        replica: index of the replica, 0 … 2**32-2.
+        varied: sources that differ between replicas.
+    """
+    return {
+        source: source_key(seed, source, replica if source in varied else None)
+        for source in names.SOURCES
+    }
+
+
+def key_data(keys: dict[str, Key]) -> dict[str, np.ndarray]:
+    """The uint32[2] words of each key: what lanes carry; `wrap` undoes it inside the program."""
+    return {name: np.asarray(jax.random.key_data(key)) for name, key in keys.items()}
+
+
+def wrap(data: jax.Array) -> Key:
+    """A typed threefry key from its uint32[..., 2] words."""
+    return jax.random.wrap_key_data(data, impl="threefry2x32")
+
+
+def host_generator(key: Key) -> np.random.Generator:
+    """A NumPy generator keyed by a typed key, for host-side draws (splits, corruption)."""
+    words = np.asarray(jax.random.key_data(key)).ravel()
+    return np.random.Generator(np.random.Philox(key=words.astype(np.uint64)))

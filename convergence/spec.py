@@ -1,0 +1,344 @@
+"""What a study is: frozen dataclasses, validated, to JSON and back, with a digest.
+
+A `Setting` says how one trial is trained (data, model, training); an `Arm` is a setting under
+comparison, told as changes to the study's base; a `StudySpec` is arms × seeds on one dataset.
+Field names are unique across the parts of a setting, so that a change (and a flag) needs only the
+field's name. Fields marked ``traced`` are numbers that the compiled program takes as arguments:
+arms that differ in them alone share one executable.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from convergence import names
+from convergence.errors import UserError, unknown_name
+
+SPEC_VERSION = 1
+
+
+def _field(default: Any, help: str, **meta: Any) -> Any:
+    """A dataclass field whose metadata carries help text, choices, bounds and ``traced``."""
+    if callable(default):
+        return dataclasses.field(default_factory=default, metadata={"help": help, **meta})
+    return dataclasses.field(default=default, metadata={"help": help, **meta})
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSpec:
+    """Which rows there are, how they are split, prepared and – on purpose – spoiled."""
+
+    dataset: str = _field(
+        "digits", "bundled name, or 'file' with --data_path", choices=names.DATASETS
+    )
+    data_path: str = _field("", "CSV, Parquet or NPZ file (with --dataset=file)")
+    target: str = _field("", "column to predict in --data_path (NPZ: always y)")
+    test_path: str = _field("", "file of the same form that is the test split")
+    task: str = _field("auto", "what to predict", choices=("auto", *names.TASKS))
+    train_size: int = _field(0, "use only so many training rows (0: all)", low=0)
+    preprocessing: str = _field(
+        "standardise", "fitted on training rows", choices=names.PREPROCESSING
+    )
+    test_fraction: float = _field(0.2, "share of rows set aside as test split", low=0.01, high=0.9)
+    validation_fraction: float = _field(
+        0.2, "share of the other rows for validation", low=0.01, high=0.9
+    )
+    outer_split: int = _field(0, "which draw of the test split", low=0)
+    data_seed: int = _field(0, "seed of generated datasets", low=0)
+    generated_rows: int = _field(0, "rows of a generated dataset (0: its default)", low=0)
+    label_noise: float = _field(
+        0.0, "share of training labels redrawn (classification)", low=0.0, high=1.0
+    )
+    outliers: float = _field(
+        0.0, "share of training targets thrown far off (regression)", low=0.0, high=1.0
+    )
+    outlier_scale: float = _field(10.0, "outliers' size in standard deviations", low=0.0)
+    input_noise: float = _field(
+        0.0, "noise on training inputs, in prepared units", low=0.0, traced=True
+    )
+    duplicates: float = _field(0.0, "share of training rows replaced by copies", low=0.0, high=0.95)
+    imbalance: float = _field(
+        0.0, "share of rows taken from every second class (classification)", low=0.0, high=0.95
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """The function that is trained, and the state it starts from."""
+
+    model: str = _field(
+        "mlp", "name, or path/to/file.py:attribute", choices=names.MODELS, user=True
+    )
+    hidden: tuple[int, ...] = _field((), "widths (cnn: channels); empty: the model's own", low=1)
+    activation: str = _field("relu", "non-linearity", choices=names.ACTIVATIONS)
+    batch_norm: bool = _field(False, "normalise over the batch after each hidden layer")
+    dropout: float = _field(0.0, "dropout rate", low=0.0, high=0.99, traced=True)
+    init: str = _field("default", "initialiser of kernels", choices=names.INITIALISERS)
+    init_scale: float = _field(1.0, "multiplies the initial kernels", low=0.0, traced=True)
+    bias: str = _field(
+        "zero", "output bias: zero, or the prior of the targets", choices=names.BIASES
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSpec:
+    """How the function is trained."""
+
+    loss: str = _field(
+        "auto", "name, or path/to/file.py:function", choices=("auto", *names.LOSSES), user=True
+    )
+    optimizer: str = _field("adam", "optimiser", choices=names.OPTIMIZERS)
+    learning_rate: float = _field(1e-3, "peak learning rate", low=0.0, traced=True)
+    schedule: str = _field(
+        "constant",
+        "shape of the rate, or step:factor pairs 0:1,500:.1",
+        choices=names.SCHEDULES,
+        user=True,
+    )
+    warmup: int = _field(0, "steps of linear warm-up before the schedule", low=0)
+    weight_decay: float = _field(
+        0.0, "decay of weights (adamw, lion: decoupled)", low=0.0, traced=True
+    )
+    momentum: float = _field(
+        0.9, "momentum (momentum, nesterov); decay of rmsprop", low=0.0, high=0.99999, traced=True
+    )
+    beta1: float = _field(
+        0.9, "first moment's decay (adam, adamw, lion)", low=0.0, high=0.99999, traced=True
+    )
+    beta2: float = _field(
+        0.999, "second moment's decay (adam, adamw, lion)", low=0.0, high=0.9999999, traced=True
+    )
+    epsilon: float = _field(1e-8, "adam's and rmsprop's epsilon", low=0.0, traced=True)
+    clip_norm: float = _field(
+        0.0, "clip the gradient's global norm (0: never)", low=0.0, traced=True
+    )
+    steps: int = _field(1000, "training steps", low=0)
+    epochs: int = _field(0, "instead of --steps: passes over the training rows", low=0)
+    batch_size: int = _field(64, "rows a step", low=1)
+    accumulate: int = _field(1, "microbatches a step", low=1)
+    compute_dtype: str = _field(
+        "float32", "type of the forward pass (params stay float32)", choices=("float32", "bfloat16")
+    )
+    huber_delta: float = _field(
+        1.0, "where huber turns linear, in prepared units", low=1e-6, traced=True
+    )
+    label_smoothing: float = _field(
+        0.0, "label smoothing of cross_entropy", low=0.0, high=0.99, traced=True
+    )
+    focal_gamma: float = _field(2.0, "focusing of the focal loss", low=0.0, traced=True)
+    gce_q: float = _field(
+        0.7, "exponent of generalised cross-entropy", low=0.01, high=1.0, traced=True
+    )
+    quantile: float = _field(0.5, "quantile of the quantile loss", low=0.01, high=0.99, traced=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSpec:
+    """How many trials, what varies between them, and what is written down."""
+
+    seed: int = _field(0, "the root of all keys", low=0, high=2**63 - 1)
+    num_seeds: int = _field(8, "replicas of each arm", low=1)
+    first_replica: int = _field(0, "index of the first replica", low=0)
+    vary: tuple[str, ...] = _field(
+        ("init", "order", "dropout", "augment"),
+        "sources that differ between replicas",
+        choices=names.SOURCES,
+    )
+    twin: bool = _field(False, "beside each trial, one with one bit flipped")
+    metric: str = _field("auto", "what is compared", choices=("auto", *names.METRICS))
+    margin: float = _field(0.0, "smallest difference worth acting on (0: by metric)", low=0.0)
+    eval_every: int = _field(0, "steps between evaluations (0: a twentieth of the run)", low=0)
+    checkpoint_every: int = _field(
+        0, "steps between checkpoints (0: every eighth evaluation)", low=0
+    )
+    fingerprint_every: int = _field(100, "steps between fingerprints (0: never)", low=0)
+    lanes: int = _field(
+        64, "lanes of a block; on GPU and TPU the width that runs at once", low=2, high=65536
+    )
+
+
+Part = DataSpec | ModelSpec | TrainSpec
+PARTS: dict[str, type] = {"data": DataSpec, "model": ModelSpec, "train": TrainSpec, "run": RunSpec}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """How one trial is trained; `changed` gives a neighbour."""
+
+    data: DataSpec = dataclasses.field(default_factory=DataSpec)
+    model: ModelSpec = dataclasses.field(default_factory=ModelSpec)
+    train: TrainSpec = dataclasses.field(default_factory=TrainSpec)
+
+    def changed(self, changes: Mapping[str, Any]) -> Setting:
+        """The setting with some fields replaced, by field name; raises UserError for an unknown one."""
+        parts = {"data": self.data, "model": self.model, "train": self.train}
+        for name, value in changes.items():
+            owner = SETTING_FIELDS.get(name)
+            if owner is None:
+                raise unknown_name(name, SETTING_FIELDS, "", "setting")
+            parts[owner] = dataclasses.replace(parts[owner], **{name: value})  # type: ignore[type-var]
+        return Setting(**parts)  # type: ignore[arg-type]
+
+    def get(self, name: str) -> Any:
+        """The value of a field by its name alone."""
+        return getattr(getattr(self, SETTING_FIELDS[name]), name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One setting under comparison: a name and its changes to the study's base."""
+
+    name: str
+    changes: tuple[tuple[str, Any], ...] = ()
+    vary: tuple[str, ...] | None = None  # None: the study's
+    twin: bool = False  # one bit of one initial weight flipped
+
+    @classmethod
+    def of(
+        cls, name: str, vary: tuple[str, ...] | None = None, twin: bool = False, **changes: Any
+    ) -> Arm:
+        """An arm from keyword changes: ``Arm.of("schedule=cosine", schedule="cosine")``."""
+        return cls(name, tuple(sorted(changes.items())), vary, twin)
+
+
+@dataclasses.dataclass(frozen=True)
+class StudySpec:
+    """Arms × seeds on one dataset, asked one question."""
+
+    name: str = "study"
+    question: str = ""
+    setting: Setting = dataclasses.field(default_factory=Setting)
+    run: RunSpec = dataclasses.field(default_factory=RunSpec)
+    arms: tuple[Arm, ...] = (Arm("base"),)
+
+    def arm_setting(self, arm: Arm) -> Setting:
+        """The arm's whole setting."""
+        return self.setting.changed(dict(arm.changes))
+
+
+SETTING_FIELDS: dict[str, str] = {
+    field.name: part
+    for part, cls in PARTS.items()
+    if part != "run"
+    for field in dataclasses.fields(cls)
+}
+TRACED: tuple[str, ...] = tuple(
+    field.name
+    for cls in (DataSpec, ModelSpec, TrainSpec)
+    for field in dataclasses.fields(cls)
+    if field.metadata.get("traced")
+)
+
+
+def hyperparameters(setting: Setting) -> dict[str, float]:
+    """The traced numbers of a setting, by field name."""
+    return {name: float(setting.get(name)) for name in TRACED}
+
+
+def _check_field(part: object, field: dataclasses.Field[Any]) -> None:
+    value, meta = getattr(part, field.name), field.metadata
+    values = value if isinstance(value, tuple) else (value,)
+    choices = meta.get("choices")
+    for item in values:
+        user_value = meta.get("user") and isinstance(item, str) and ":" in item
+        if choices and not user_value and item not in choices:
+            raise unknown_name(str(item), choices, field.name, field.name)
+        if isinstance(item, int | float) and not isinstance(item, bool):
+            if not math.isfinite(item):
+                raise UserError(f"must be a finite number, not {item}.", field.name)
+            low, high = meta.get("low"), meta.get("high")
+            if low is not None and item < low or high is not None and item > high:
+                bounds = f"at least {low}" if high is None else f"between {low} and {high}"
+                raise UserError(f"{item} is out of range; must be {bounds}.", field.name)
+
+
+def validate_setting(setting: Setting) -> Setting:
+    """Returns the setting; raises UserError naming the first field that is wrong."""
+    for part in (setting.data, setting.model, setting.train):
+        for field in dataclasses.fields(part):
+            _check_field(part, field)
+    data, train = setting.data, setting.train
+    if data.dataset == "file" and not data.data_path:
+        raise UserError("needs a file: give its path as --data_path.", "data_path")
+    if data.dataset != "file":
+        for name in ("data_path", "test_path", "target"):
+            if getattr(data, name):
+                raise UserError(f"is only read with --dataset=file, not with {data.dataset}.", name)
+    if train.batch_size % train.accumulate:
+        raise UserError(
+            f"{train.accumulate} microbatches do not divide a batch of {train.batch_size}.",
+            "accumulate",
+        )
+    if train.compute_dtype != "float32" and setting.model.model not in names.MODELS:
+        raise UserError("a user's own model chooses its own types; leave float32.", "compute_dtype")
+    return setting
+
+
+def validate(spec: StudySpec) -> StudySpec:
+    """Returns the spec; raises UserError naming the first field or arm that is wrong."""
+    for field in dataclasses.fields(spec.run):
+        _check_field(spec.run, field)
+    if not spec.arms:
+        raise UserError("a study needs at least one arm.")
+    seen: set[str] = set()
+    for arm in spec.arms:
+        if arm.name in seen:
+            raise UserError(f"two arms are named {arm.name!r}; names must differ.")
+        seen.add(arm.name)
+        validate_setting(spec.arm_setting(arm))
+        for source in arm.vary or ():
+            if source not in names.SOURCES:
+                raise unknown_name(source, names.SOURCES, "vary", "source")
+    return spec
+
+
+def to_json(spec: Any) -> dict[str, Any]:
+    """A spec (or any part of one) as plain JSON values; `from_json` reads it back."""
+    return json.loads(json.dumps(dataclasses.asdict(spec)))
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _part_from(cls: type, values: Mapping[str, Any]) -> Any:
+    known = {field.name for field in dataclasses.fields(cls)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise UserError(f"the spec holds {unknown[0]!r}, which {cls.__name__} does not know.")
+    return cls(**{name: _tuples(value) for name, value in values.items()})
+
+
+def from_json(data: Mapping[str, Any]) -> StudySpec:
+    """A StudySpec from `to_json`'s values; raises UserError on unknown names or bad values."""
+    try:
+        setting = Setting(
+            **{part: _part_from(PARTS[part], values) for part, values in data["setting"].items()}
+        )
+        arms = tuple(_part_from(Arm, arm) for arm in data["arms"])
+        run = _part_from(RunSpec, data["run"])
+        return validate(StudySpec(data["name"], data["question"], setting, run, arms))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"not a study's spec: {error}.") from error
+
+
+def digest(spec: Any) -> str:
+    """SHA-256 (hex) of the canonical JSON of a spec or of plain JSON values."""
+    values = spec if isinstance(spec, dict) else to_json(spec)
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def differences(a: Any, b: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """Where two JSON values differ: (dotted path, value in a, value in b), in a's order."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        found = []
+        for name in [*a, *(k for k in b if k not in a)]:
+            found += differences(a.get(name), b.get(name), f"{path}.{name}" if path else name)
+        return found
+    return [] if a == b else [(path, a, b)]
