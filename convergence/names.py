@@ -1,6 +1,6 @@
 """Every name that a flag may offer, in one place that imports nothing heavy.
 
-The modules that implement the names (``losses``, ``schedules``, …) are tested to offer exactly these.
+The modules that implement the names (``losses``, ``schedules``, …) are tested to offer these.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def fold_name(key: Key, name: str) -> Key:
 
 
 def root_key(seed: int) -> Key:
-    """The root of all keys of a study; threefry, seed in 0 … 2**63-1, 0 is a seed like any other."""
+    """The root of all keys of a study: threefry, seed 0 … 2**63-1 (0 is a seed like any other)."""
     low, high = seed & 0xFFFFFFFF, seed >> 32
     key = jax.random.key(np.uint32(low), impl="threefry2x32")
     return jax.random.fold_in(key, np.uint32(high))

@@ -175,7 +175,7 @@ class Setting:
     train: TrainSpec = dataclasses.field(default_factory=TrainSpec)
 
     def changed(self, changes: Mapping[str, Any]) -> Setting:
-        """The setting with some fields replaced, by field name; raises UserError for an unknown one."""
+        """The setting with some fields replaced, by name; raises UserError for an unknown one."""
         parts = {"data": self.data, "model": self.model, "train": self.train}
         for name, value in changes.items():
             owner = SETTING_FIELDS.get(name)
@@ -252,7 +252,7 @@ def _check_field(part: object, field: dataclasses.Field[Any]) -> None:
             if not math.isfinite(item):
                 raise UserError(f"must be a finite number, not {item}.", field.name)
             low, high = meta.get("low"), meta.get("high")
-            if low is not None and item < low or high is not None and item > high:
+            if (low is not None and item < low) or (high is not None and item > high):
                 bounds = f"at least {low}" if high is None else f"between {low} and {high}"
                 raise UserError(f"{item} is out of range; must be {bounds}.", field.name)
 
