@@ -69,3 +69,25 @@ def host_generator(key: Key) -> np.random.Generator:
     """A NumPy generator keyed by a typed key, for host-side draws (splits, corruption)."""
     words = np.asarray(jax.random.key_data(key)).ravel()
     return np.random.Generator(np.random.Philox(key=words.astype(np.uint64)))
+
+
+def key_table(seed: int, replicas: np.ndarray, varied: Collection[str]) -> dict[str, np.ndarray]:
+    """`key_data` of `key_tree` for many replicas at once.
+
+    Args:
+        seed: the study's root seed.
+        replicas: [n] indices of replicas.
+        varied: sources that differ between replicas.
+
+    Returns:
+        uint32[n, 2] by source.
+    """
+    table = {}
+    for source in names.SOURCES:
+        base = fold_name(root_key(seed), source)
+        index = np.asarray(replicas, np.uint32)
+        if source not in varied:
+            index = np.full_like(index, _SHARED)
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(base, index)
+        table[source] = np.asarray(jax.random.key_data(keys))
+    return table

@@ -1,0 +1,94 @@
+"""What a trial carries, what it is given, and what all trials share.
+
+`Lane` is a trial's constant input, `TrainState` what its steps change, `Record` what is written
+down of them; `Shared` is the same for all lanes. In a block every leaf has a leading lane axis.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+
+PyTree = Any
+RAW_STEPS = 256  # losses kept one by one, from the first step
+BINS = 1000  # bins that hold the rest of the run
+MARKS = 1024  # fingerprints kept of a run
+SKETCHES = 26  # steps 0, 1, 2, 4, … 2**24
+SKETCH_SIZE = 64
+
+
+class Lane(NamedTuple):
+    """A trial's inputs: keys and numbers, and a view of the shared rows."""
+
+    keys: dict[str, jax.Array]  # source -> uint32[2]
+    hyper: dict[str, jax.Array]  # traced hyperparameters, float32 scalars
+    schedule: jax.Array  # int32: row of Shared.shapes
+    plateau: jax.Array  # float32: 1 where the loss controls the rate, else 0
+    steps: jax.Array  # int32: the trial's length; 0 in padding lanes
+    initialiser: jax.Array  # int32: index into Program.initialisers
+    twin: jax.Array  # bool: flip one bit of one initial weight
+    rows: jax.Array  # int32[capacity]: training rows of Shared.x, then padding
+    count: jax.Array  # int32: how many training rows there are
+    validation: jax.Array  # int32[capacity]: validation rows, then padding
+    validation_count: jax.Array  # int32
+    targets: jax.Array  # [all rows] int32 classes or float32, as this trial is told them
+    x_mean: jax.Array  # float32[features]
+    x_scale: jax.Array  # float32[features]
+    y_mean: jax.Array  # float32
+    y_scale: jax.Array  # float32
+    prior: jax.Array  # float32[outputs]: output bias that predicts the training targets' base rate
+    active: jax.Array  # bool[features]: inputs that are not constant over the training rows
+
+
+class Shared(NamedTuple):
+    """What all lanes read."""
+
+    x: jax.Array  # float32[all rows, features], raw units, NaN where missing
+    y: jax.Array  # [all rows] clean targets
+    test: jax.Array  # int32[capacity]: test rows, then padding
+    test_count: jax.Array  # int32
+    shapes: jax.Array  # float32[schedules, steps]: multiplier of the peak rate at each step
+    bin_width: jax.Array  # int32: steps in one bin of the recorded curve
+    fingerprint_every: jax.Array  # int32: 0 = never
+
+
+class TrainState(NamedTuple):
+    """What a train step changes; the fingerprint covers all of it."""
+
+    params: PyTree
+    opt_state: PyTree
+    model_state: PyTree
+
+
+class Record(NamedTuple):
+    """What is written down while a trial runs; changing it changes no bit of the training."""
+
+    raw: jax.Array  # float32[RAW_STEPS]: loss of each of the first steps
+    bin_sum: jax.Array  # float32[BINS]
+    bin_min: jax.Array  # float32[BINS]
+    bin_max: jax.Array  # float32[BINS]
+    bin_improving: jax.Array  # float32[BINS]: steps whose loss was below the step's before
+    last_loss: jax.Array  # float32
+    chain: jax.Array  # uint32[2]: digest of every step's loss and gradient norm; never heals
+    marks: jax.Array  # uint32[MARKS + 1, 2]: fingerprints; the last row is scrap
+    chains: jax.Array  # uint32[MARKS + 1, 2]: the chain at the same steps
+    sketches: jax.Array  # float32[SKETCHES + 1, SKETCH_SIZE]; the last row is scrap
+
+
+class TrialState(NamedTuple):
+    """All that a trial carries from step to step, and all that a checkpoint holds."""
+
+    train: TrainState
+    order: jax.Array  # int32[capacity]: this epoch's order of the training rows
+    plateau: PyTree  # the rate's controller
+    step: jax.Array  # int32: steps done
+    first_bad: jax.Array  # int32: the first step whose loss or gradient was not finite, or -1
+    record: Record
+
+
+class Metrics(NamedTuple):
+    """What a train step tells."""
+
+    loss: jax.Array  # float32
+    grad_norm: jax.Array  # float32: global norm before clipping

@@ -1,0 +1,274 @@
+"""One trial: its initial state, its loop over steps, and its evaluation.
+
+Every function here is pure, sees one lane, and is mapped over lanes by `population`. Trip counts
+are traced (`while_loop`), because a static length changes bits (a unit length is inlined).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from convergence import metrics as metric_sums
+from convergence import weights
+from convergence.data.order import epoch_order
+from convergence.randomness import wrap
+from convergence.schedules import plateau_init, plateau_update
+from convergence.training.fingerprint import fingerprint
+from convergence.training.record import (
+    empty_record,
+    record_fingerprint,
+    record_sketch,
+    record_step,
+)
+from convergence.training.state import Lane, Shared, TrainState, TrialState
+from convergence.training.step import Algorithm, train_step
+
+CHUNK = 256  # rows evaluated at once
+
+
+class Initialiser(NamedTuple):
+    """How kernels and the output bias are drawn; compiled apart from the steps."""
+
+    init: str
+    bias: str
+
+
+class Program(NamedTuple):
+    """An algorithm on data of one form: all that decides an executable's shape."""
+
+    algorithm: Algorithm
+    initialisers: tuple[Initialiser, ...]  # Lane.initialiser is an index into these
+    task: str
+    shape: tuple[int, ...]  # of one example
+    missing: bool  # some inputs are missing
+    noisy: bool  # some arm of the study adds input noise
+    capacity: int  # length of the lists of rows (Lane.rows, …), a multiple of CHUNK
+
+
+def prepared_inputs(program: Program, lane: Lane, shared: Shared, rows: jax.Array) -> jax.Array:
+    """float32[n, *shape]: rows of the shared table, standardised as this lane's training rows."""
+    x = (shared.x[rows] - lane.x_mean) * lane.x_scale
+    if program.missing:
+        x = jnp.where(jnp.isnan(x), jnp.float32(0), x)
+    if program.noisy:
+        key = wrap(lane.keys["corrupt"])
+
+        def noise(row: jax.Array) -> jax.Array:
+            return jax.random.normal(jax.random.fold_in(key, row), x.shape[1:], jnp.float32)
+
+        x = x + lane.hyper["input_noise"] * jax.vmap(noise)(rows.astype(jnp.uint32))
+    return x.reshape(-1, *program.shape)
+
+
+def prepared_targets(program: Program, lane: Lane, targets: jax.Array) -> jax.Array:
+    """[n] targets as the loss sees them: classes, or standardised numbers."""
+    if program.task == "classification":
+        return targets
+    return (targets - lane.y_mean) * lane.y_scale
+
+
+def _initial_params(program: Program, lane: Lane) -> tuple[Any, Any]:
+    """Params and model state as the lane's initialiser draws them, with a twin's flipped bit."""
+    model = program.algorithm.model
+    draw, redraw = jax.random.split(wrap(lane.keys["init"]))
+    template, model_state = model.init(draw, jnp.zeros((2, *program.shape), jnp.float32))
+
+    def redrawn(initialiser: Initialiser) -> Any:
+        return lambda: weights.initialise(
+            template,
+            redraw,
+            initialiser.init,
+            lane.hyper["init_scale"],
+            bias=initialiser.bias,
+            output_bias=model.output_bias,
+            prior=lane.prior,
+        )
+
+    params = jax.lax.switch(lane.initialiser, [redrawn(one) for one in program.initialisers])
+    flipped = jax.lax.cond(
+        lane.twin,
+        lambda p: weights.twin(p, wrap(lane.keys["rounding"]), lane.active),
+        lambda p: p,
+        params,
+    )
+    return flipped, model_state
+
+
+def initial_state(program: Program, lane: Lane) -> TrialState:
+    """The trial before its first step."""
+    params, model_state = _initial_params(program, lane)
+    train = TrainState(params, program.algorithm.optimizer.init(params), model_state)
+    return TrialState(
+        train=train,
+        order=jnp.zeros((program.capacity,), jnp.int32),
+        plateau=plateau_init(lane.plateau),
+        step=jnp.zeros((), jnp.int32),
+        first_bad=jnp.full((), -1, jnp.int32),
+        record=record_sketch(empty_record(), train, jnp.zeros((), jnp.int32)),
+    )
+
+
+def epoch_begins(program: Program, lane: Lane, step: jax.Array) -> jax.Array:
+    """Whether this step is the first of an epoch; the last partial batch is dropped."""
+    per_epoch = jnp.maximum(lane.count // program.algorithm.batch_size, 1)
+    return step % per_epoch == 0
+
+
+def draw_order(program: Program, lane: Lane, step: jax.Array) -> jax.Array:
+    """int32[capacity]: the order of the epoch that this step is in."""
+    per_epoch = jnp.maximum(lane.count // program.algorithm.batch_size, 1)
+    epoch = step // per_epoch
+    return epoch_order(wrap(lane.keys["order"]), epoch, lane.count, program.capacity)
+
+
+def runs(lane: Lane, state: TrialState, step: jax.Array) -> jax.Array:
+    """Whether the trial takes the step of this index."""
+    return (step < lane.steps) & (state.first_bad < 0)
+
+
+def advance(
+    program: Program, lane: Lane, shared: Shared, state: TrialState, step: jax.Array
+) -> TrialState:
+    """The state after the step of this index; the epoch's order is already there."""
+    algorithm = program.algorithm
+    size = algorithm.batch_size
+    per_epoch = jnp.maximum(lane.count // size, 1)
+    places = jax.lax.dynamic_slice(state.order, ((step % per_epoch) * size,), (size,))
+    rows = lane.rows[places]
+    x = prepared_inputs(program, lane, shared, rows)
+    y = prepared_targets(program, lane, lane.targets[rows])
+    key = None
+    if algorithm.model.has_dropout:
+        key = jax.random.fold_in(wrap(lane.keys["dropout"]), step.astype(jnp.uint32))
+    rate = lane.hyper["learning_rate"] * shared.shapes[lane.schedule, step]
+    rate = rate * state.plateau.control
+    train, told = train_step(algorithm, state.train, x, y, key, lane.hyper, rate)
+    good = jnp.isfinite(told.loss) & jnp.isfinite(told.grad_norm)
+    return TrialState(
+        train=train,
+        order=state.order,
+        plateau=plateau_update(state.plateau, told.loss, step),
+        step=step + 1,
+        first_bad=jnp.where(good, state.first_bad, step),
+        record=record_step(state.record, told, step, shared.bin_width),
+    )
+
+
+def write_marks(shared: Shared, state: TrialState) -> TrialState:
+    """The state with the fingerprint and the sketch that are due after its last step."""
+    record = record_fingerprint(state.record, state.train, state.order, state.step, shared)
+    return state._replace(record=record_sketch(record, state.train, state.step))
+
+
+def segment(
+    program: Program, lane: Lane, shared: Shared, state: TrialState, until: jax.Array
+) -> TrialState:
+    """The trial after `until` steps, or fewer if it is shorter or diverges."""
+
+    def goes_on(state: TrialState) -> jax.Array:
+        return (state.step < until) & runs(lane, state, state.step)
+
+    def body(state: TrialState) -> TrialState:
+        order = jax.lax.cond(
+            epoch_begins(program, lane, state.step),
+            lambda: draw_order(program, lane, state.step),
+            lambda: state.order,
+        )
+        state = advance(program, lane, shared, state._replace(order=order), state.step)
+        return write_marks(shared, state)
+
+    return jax.lax.while_loop(goes_on, body, state)
+
+
+def _chunks(program: Program, lane: Lane, shared: Shared, state: TrialState) -> Any:
+    """A function that gives the outputs for CHUNK rows."""
+    algorithm = program.algorithm
+    params = algorithm.optimizer.eval_params(state.train.params, state.train.opt_state)
+
+    def outputs(rows: jax.Array) -> jax.Array:
+        x = prepared_inputs(program, lane, shared, rows)
+        out, _ = algorithm.model.apply(
+            params, state.train.model_state, x, train=False, key=None, dropout=jnp.float32(0)
+        )
+        return out
+
+    return outputs
+
+
+def evaluate(
+    program: Program,
+    lane: Lane,
+    shared: Shared,
+    state: TrialState,
+    rows: jax.Array,
+    count: jax.Array,
+    targets: jax.Array,
+) -> dict[str, jax.Array]:
+    """Metrics of the model on `count` of the given rows, against these targets (of all rows).
+
+    Args:
+        rows: int32[n], n a multiple of CHUNK; entries from `count` on are padding.
+        targets: [all rows] in the target's own unit.
+
+    Returns:
+        float32 scalars by metric name.
+    """
+    outputs = _chunks(program, lane, shared, state)
+    unit = 1.0 / lane.y_scale
+
+    def part(index: jax.Array) -> dict[str, jax.Array]:
+        here = jax.lax.dynamic_slice(rows, (index * CHUNK,), (CHUNK,))
+        weight = (index * CHUNK + jnp.arange(CHUNK, dtype=jnp.int32) < count).astype(jnp.float32)
+        told = prepared_targets(program, lane, targets[here])
+        scores = metric_sums.per_row(program.task, outputs(here), told, lane.y_mean, unit)
+        values = told.astype(jnp.float32) * unit
+        scores |= {"count": jnp.ones_like(weight), "target": values, "square": values**2}
+        return {name: jnp.sum(jnp.where(weight > 0, v, 0)) for name, v in scores.items()}
+
+    shapes = jax.eval_shape(part, jnp.zeros((), jnp.int32))
+    start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+    def body(carry: Any) -> Any:
+        index, total = carry
+        return index + 1, jax.tree.map(jnp.add, total, part(index))
+
+    last = (count + CHUNK - 1) // CHUNK
+    begin = (jnp.zeros((), jnp.int32), start)
+    _, total = jax.lax.while_loop(lambda carry: carry[0] < last, body, begin)
+    rest = (total.pop("count"), total.pop("target"), total.pop("square"))
+    return metric_sums.summarise(program.task, total, *rest)
+
+
+def predict(
+    program: Program,
+    lane: Lane,
+    shared: Shared,
+    state: TrialState,
+    rows: jax.Array,
+    count: jax.Array,
+) -> jax.Array:
+    """float32[n, outputs] for the given rows (prepared units); rows from `count` on are zero."""
+    outputs = _chunks(program, lane, shared, state)
+    width = jax.eval_shape(outputs, jax.ShapeDtypeStruct((CHUNK,), jnp.int32)).shape[-1]
+    table = jnp.zeros((rows.shape[0], width), jnp.float32)
+
+    def body(carry: Any) -> Any:
+        index, table = carry
+        here = jax.lax.dynamic_slice(rows, (index * CHUNK,), (CHUNK,))
+        valid = (index * CHUNK + jnp.arange(CHUNK, dtype=jnp.int32) < count)[:, None]
+        out = jnp.where(valid, outputs(here), jnp.float32(0))
+        return index + 1, jax.lax.dynamic_update_slice(table, out, (index * CHUNK, 0))
+
+    last = (count + CHUNK - 1) // CHUNK
+    _, table = jax.lax.while_loop(
+        lambda carry: carry[0] < last, body, (jnp.zeros((), jnp.int32), table)
+    )
+    return table
+
+
+def final_fingerprint(state: TrialState) -> jax.Array:
+    """uint32[2]: the digest of the training state where the trial ended."""
+    return fingerprint((state.train, state.order))
