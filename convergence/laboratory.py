@@ -1,0 +1,259 @@
+"""What every experiment does around its study: load, check, open the workdir, run, write, tell."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from convergence import data, results, spec
+from convergence.analysis.arms import arm_summary
+from convergence.analysis.verdict import Claim, Verdict
+from convergence.flags import Options
+from convergence.history import History
+from convergence.reporting import provenance, tables, tensorboard
+from convergence.reporting.progress import Progress, duration
+from convergence.reporting.workdir import Workdir
+from convergence.spec import Arm, StudySpec
+from convergence.study import Machine, Study, resolve
+from convergence.training.blocks import Want
+
+SECONDS_PER_FLOP = 1 / 20e9  # of one CPU core on small matrices; for --dry_run's estimate only
+SECONDS_PER_PROGRAM = 6.0  # to compile one
+
+
+@dataclasses.dataclass
+class Laboratory:
+    """One experiment at work.
+
+    Attributes:
+        options: what the user asked for.
+        study: the resolved spec.
+        dataset: its data.
+        workdir: the open folder.
+    """
+
+    options: Options
+    study: StudySpec
+    dataset: data.Dataset
+    workdir: Workdir
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a larger value of the study's metric is better."""
+        return self.study.run.metric in ("accuracy", "r2")
+
+    def claim(
+        self,
+        id: str,
+        statement: str,
+        treatment: str,
+        control: str,
+        family: str,
+        kind: Any = "superiority",
+        challenge: int | None = None,
+    ) -> Claim:
+        """A claim that the treatment's metric is better (or as good), with the study's margin."""
+        run = self.study.run
+        return Claim(
+            id=id,
+            statement=statement,
+            treatment=treatment,
+            control=control,
+            kind=kind,
+            direction=1 if self.higher_is_better else -1,
+            metric=run.metric,
+            margin=run.margin,
+            family=family,
+            challenge=challenge,
+        )
+
+    def conduct(
+        self, study: StudySpec, workdir: Workdir, title: str, want: Want | None = None
+    ) -> History:
+        """Runs a study to its end, with progress, and writes its records."""
+        want = want or Want()
+        with Progress(title) as bar:
+            runner = Study(
+                study,
+                self.dataset,
+                want=want,
+                workdir=workdir,
+                progress=lambda done, total, diverged: bar.update(done, total, diverged),
+            )
+            history = runner.run()
+        results.write(history, workdir, test=want.test, events=self.options.tensorboard)
+        return history
+
+    def close(self, summary: Mapping[str, Any], text: str) -> None:
+        """Writes the summary and the closing text, marks the study finished, and prints."""
+        self.workdir.write_json("summary.json", summary)
+        self.workdir.write_text("tables/summary.txt", text)
+        for message in self.workdir.messages:
+            print(f"note: {message}")
+        print(text)
+        self.workdir.mark("finished")
+        self.workdir.remove_blocks()
+        print(closing(self.workdir, self.options))
+
+
+def closing(workdir: Workdir, options: Options) -> str:
+    """The last lines: where the results are and how to look at them."""
+    lines = [f"Workdir: {options.workdir}"]
+    if options.tensorboard and (workdir.root / "tb").is_dir():
+        lines.append(f"TensorBoard: {tensorboard.command(options.workdir / 'tb')}")
+    return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def open_laboratory(
+    options: Options,
+    question: str,
+    arms: Any,
+    claims: Any = None,
+    base: Mapping[str, Any] | None = None,
+) -> Iterator[Laboratory | None]:
+    """Loads and checks everything, then opens the workdir; yields None where nothing is to be run.
+
+    Args:
+        options: what the user asked for.
+        question: what the study asks, in one sentence.
+        arms: the arms, or a function from the dataset to them.
+        claims: a function from the laboratory to its claims, written down before training.
+        base: changes to the base setting that the experiment insists on.
+
+    Raises:
+        UserError: data, settings or workdir do not fit.
+    """
+    dataset = data.load(options.setting.data)
+    chosen: Sequence[Arm] = arms(dataset) if callable(arms) else arms
+    study = StudySpec(
+        options.name, question, options.setting.changed(base or {}), options.run, tuple(chosen)
+    )
+    study = resolve(spec.validate(study), dataset)
+    runner = Study(study, dataset)  # says what does not fit before a folder is touched
+    if options.dry_run:
+        print(estimate_text(runner))
+        yield None
+        return
+    workdir = Workdir.prepare(
+        options.workdir,
+        spec.to_json(study),
+        provenance.collect(dataset.digest),
+        overwrite=options.overwrite,
+        resume=options.resume,
+        allow_drift=options.allow_drift,
+    )
+    with workdir:
+        if workdir.finished:
+            print(f"The study in {options.workdir} is finished; nothing is left to run.\n")
+            with contextlib.suppress(OSError):
+                print(workdir.path("tables/summary.txt").read_text("utf-8"))
+            print(closing(workdir, options))
+            yield None
+            return
+        laboratory = Laboratory(options, study, dataset, workdir)
+        told = [claim.to_json() for claim in claims(laboratory)] if claims else []
+        if not workdir.resumed:
+            workdir.update(claims=told)
+            workdir.write_text("flags.txt", options.flagfile_text())
+        print(opening(study, runner, options), file=sys.stderr)
+        yield laboratory
+
+
+def opening(study: StudySpec, runner: Study, options: Options) -> str:
+    """Two lines on what is about to run."""
+    plan, dataset = runner.plan, runner.plan.dataset
+    view = plan.view(0, int(plan.replicas[0]))
+    rows = f"{len(view.train)} training, {len(view.validation)} validation, {len(plan.test)} test"
+    return (
+        f"{study.name}: {len(study.arms)} arms × {study.run.num_seeds} seeds on {dataset.name}"
+        f" ({rows} rows), {plan.total_steps} steps\n"
+        f"metric {study.run.metric}, margin {tables.number(study.run.margin)};"
+        f" workdir {options.workdir}"
+    )
+
+
+def estimate_text(runner: Study) -> str:
+    """What --dry_run says."""
+    told = runner.estimate()
+    run = runner.plan.study.run
+    batch = max(setting.train.batch_size for setting in runner.plan.settings)
+    flops = 6.0 * told["parameters"] * batch * told["steps"]
+    seconds = flops * SECONDS_PER_FLOP / len(runner.machine.devices)
+    seconds += SECONDS_PER_PROGRAM * told["programs"]
+    lanes = min(run.lanes, told["trials"])
+    memory = lanes * told["parameters"] * 4 * 4 / 2**20
+    return (
+        f"{told['trials']} trials in {told['programs']} programs, {told['steps']} steps in all;\n"
+        f"about {memory:.0f} MiB of state beside JAX's own; roughly {duration(seconds)} on"
+        f" {len(runner.machine.devices)} device(s), compiling included (dense layers; convolutions"
+        " and recurrent ones take longer).\nNothing was trained and nothing written."
+    )
+
+
+def arm_table(history: History, metric: str, split: str, seed: int = 0) -> list[dict[str, Any]]:
+    """One summary an arm: `arm_summary` of its seeds, as strict JSON with the arm's name.
+
+    Args:
+        seed: of the bootstrap's generator; each arm has its own stream.
+    """
+    rows = []
+    for index, arm in enumerate(history.arm_names):
+        rng = np.random.default_rng([seed, index])
+        summary = arm_summary(history.of_arm(arm, metric, split), rng)
+        rows.append({"arm": arm, "split": split, "metric": metric} | summary.to_json())
+    return rows
+
+
+def arm_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The arms' summaries as a table for the terminal."""
+    lines = []
+    for row in rows:
+        mean = row["mean"]
+        lines.append(
+            (
+                row["arm"],
+                tables.number(_value(mean["estimate"]), 4),
+                tables.interval(_value(mean["low"]), _value(mean["high"])),
+                tables.number(_value(row["sd"])),
+                f"{row['diverged_count']}/{row['n']}",
+            )
+        )
+    return tables.text(lines, ("arm", "mean", "95 % interval", "sd", "diverged"))
+
+
+def _value(plain: Any) -> float:
+    """The number behind a strict-JSON value: None is NaN, 'inf' and '-inf' infinities."""
+    if plain is None:
+        return float("nan")
+    return float(str(plain).replace("Infinity", "inf"))
+
+
+def verdict_text(verdicts: Sequence[Verdict]) -> str:
+    """Claims with effect, interval and verdict, as a table for the terminal."""
+    lines = []
+    for verdict in verdicts:
+        told = verdict.decision if not verdict.reason else f"{verdict.decision} ({verdict.reason})"
+        if verdict.decision == "undecided" and not verdict.reason:
+            needed = verdict.seeds_needed.fewest
+            told += f" (about {needed} seeds)" if needed and needed <= 10_000 else ""
+        lines.append(
+            (
+                f"{verdict.claim.id} {verdict.claim.statement}",
+                tables.number(verdict.effect),
+                tables.interval(verdict.low, verdict.high),
+                told,
+            )
+        )
+    return tables.text(lines, ("claim", "effect", "interval", "verdict"))
+
+
+def warnings_text(verdicts: Sequence[Verdict]) -> str:
+    """The verdicts' warnings, each said once."""
+    seen = dict.fromkeys(f"{v.claim.id}: {w}" for v in verdicts for w in v.warnings)
+    return "\n".join(f"note {line}" for line in seen)

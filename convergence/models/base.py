@@ -1,0 +1,42 @@
+"""What the rest of the laboratory needs to know of a model: two pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+PyTree = Any  # nested dicts of arrays
+Path = tuple[str, ...]
+
+
+class Model(NamedTuple):
+    """A model as two pure functions; both may be jitted, mapped and differentiated.
+
+    Attributes:
+        init: ``(key, x) -> (params, state)``. ``key`` is a typed key and ``x`` a prepared float32
+            example batch ``[batch, *shape]``, of which only the shape matters. ``params`` are
+            what is trained; ``state`` is what the forward pass carries along (running statistics
+            of batch normalisation), ``{}`` if there is none.
+        apply: ``(params, state, x, *, train, key, dropout) -> (outputs, new state)``. ``train`` is
+            a Python bool, ``key`` this step's typed dropout key (None when evaluating),
+            ``dropout`` the traced rate. Outputs are float32 ``[batch, outputs]``: logits, or
+            predictions in prepared units. When evaluating, the state comes back unchanged.
+        has_dropout: the program contains dropout layers (of a user's model: may contain them).
+        output_bias: path of the output layer's bias in ``params``, None if unknown.
+    """
+
+    init: Callable[[Array, Array], tuple[PyTree, PyTree]]
+    apply: Callable[..., tuple[Array, PyTree]]
+    has_dropout: bool
+    output_bias: tuple[str, ...] | None
+
+
+def leaf_path(path: tuple[Any, ...]) -> Path:
+    """A JAX key path as plain names: ``(DictKey('a'), DictKey('b')) -> ('a', 'b')``."""
+    return tuple(
+        str(getattr(part, "key", getattr(part, "name", getattr(part, "idx", part))))
+        for part in path
+    )

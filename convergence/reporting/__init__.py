@@ -1,0 +1,1 @@
+"""What a study leaves behind: its workdir, provenance, tables, event files and progress."""

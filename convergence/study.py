@@ -1,0 +1,296 @@
+"""The hall: from a study's spec and its data to records, in memory or in a workdir."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from convergence import names, spec
+from convergence.data import Dataset
+from convergence.errors import UserError, unknown_name
+from convergence.history import History
+from convergence.plan import Group, Plan, Trial
+from convergence.reporting import files
+from convergence.reporting.workdir import Workdir
+from convergence.spec import StudySpec
+from convergence.training.blocks import BlockRun, Cadence, Want, bin_width
+from convergence.training.population import Population
+from convergence.training.state import MARKS, Shared
+
+DEFAULT_MARGINS = {"accuracy": 0.01, "cross_entropy": 0.02, "brier": 0.01, "r2": 0.01}
+RELATIVE_MARGIN = 0.02  # of the target's standard deviation: rmse, mae
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """Where a study runs: devices, and how lanes share one (``map`` on CPU, else ``vmap``)."""
+
+    devices: tuple[jax.Device, ...]
+    mode: str
+
+    @classmethod
+    def here(cls) -> Machine:
+        """All of this process's devices, with the mode that suits them."""
+        devices = tuple(jax.local_devices())
+        return cls(devices, "map" if devices[0].platform == "cpu" else "vmap")
+
+
+def resolve(study: StudySpec, dataset: Dataset) -> StudySpec:
+    """The study with its defaults by task filled in and checked: metric, margin, twins, cadences.
+
+    Raises:
+        UserError: the metric does not fit the task.
+    """
+    run = study.run
+    offered = (
+        names.CLASSIFICATION_METRICS
+        if dataset.task == "classification"
+        else names.REGRESSION_METRICS
+    )
+    metric = offered[0] if run.metric == "auto" else run.metric
+    if metric not in offered:
+        raise unknown_name(metric, offered, "metric", f"metric for {dataset.task}")
+    margin = run.margin or DEFAULT_MARGINS.get(metric, 0.0)
+    if not margin:
+        margin = float(np.float32(RELATIVE_MARGIN * dataset.y.astype(np.float64).std()))
+    arms = study.arms
+    if run.twin:
+        twins = [
+            dataclasses.replace(arm, name=f"{arm.name} twin", twin=True)
+            for arm in arms
+            if not arm.twin
+        ]
+        arms = (*arms, *twins)
+    run = dataclasses.replace(run, metric=metric, margin=margin, twin=False)
+    return spec.validate(dataclasses.replace(study, run=run, arms=arms))
+
+
+def cadence(plan: Plan, segment: int = 0) -> Cadence:
+    """When the host looks at this study's trials.
+
+    Raises:
+        UserError: more fingerprints are asked for than are kept.
+    """
+    run, total = plan.study.run, plan.total_steps
+    every = run.fingerprint_every
+    if every and total // every > MARKS:
+        raise UserError(
+            f"every {every} of {total} steps makes {total // every} fingerprints; at most {MARKS}"
+            f" are kept: give at least {-(-total // MARKS)}.",
+            "fingerprint_every",
+        )
+    evaluated = run.eval_every or max(1, -(-total // 20))
+    return Cadence(total, evaluated, run.checkpoint_every or 8 * evaluated, segment)
+
+
+class CheckpointFolder:
+    """The checkpoints of a study's blocks in its workdir: the two newest of each block."""
+
+    def __init__(self, workdir: Workdir) -> None:
+        self.workdir = workdir
+
+    def _path(self, block: int, step: int) -> Path:
+        return self.workdir.path(f"checkpoints/block_{block:05d}_step_{step:09d}.npz")
+
+    def _kept(self, block: int) -> list[tuple[int, Path]]:
+        folder = self.workdir.path("checkpoints")
+        found = folder.glob(f"block_{block:05d}_step_*.npz") if folder.is_dir() else ()
+        return sorted(((int(path.stem[-9:]), path) for path in found), reverse=True)
+
+    def save_checkpoint(self, block: int, step: int, arrays: dict[str, np.ndarray]) -> None:
+        """Writes the checkpoint, then drops all but the two newest."""
+        self._path(block, step).parent.mkdir(exist_ok=True)
+        files.write_npz(self._path(block, step), arrays)
+        for _, path in self._kept(block)[2:]:
+            path.unlink(missing_ok=True)
+
+    def checkpoints(
+        self, block: int
+    ) -> Sequence[tuple[int, Callable[[], dict[str, np.ndarray]]]]:
+        """Step and reader of each kept checkpoint, newest first."""
+
+        def reader(path: Path) -> Callable[[], dict[str, np.ndarray]]:
+            def read() -> dict[str, np.ndarray]:
+                try:
+                    return files.read_npz(path)
+                except files.CorruptFile as error:
+                    raise ValueError(error.why) from error
+
+            return read
+
+        return [(step, reader(path)) for step, path in self._kept(block)]
+
+    def damaged(self, block: int, step: int, why: str) -> None:
+        """Notes that a checkpoint could not be used, for the user to read."""
+        self.workdir.messages.append(
+            f"The checkpoint of block {block} after step {step} is damaged ({why});"
+            " fell back to the one before it."
+        )
+
+    def clear(self, block: int) -> None:
+        """Drops a finished block's checkpoints."""
+        for _, path in self._kept(block):
+            path.unlink(missing_ok=True)
+
+
+class Study:
+    """A study about to run.
+
+    Args:
+        study: a resolved spec (`resolve`).
+        dataset: its data.
+        machine: devices and mode.
+        want: what is computed beside the training.
+        workdir: where records and checkpoints go; None keeps all in memory.
+        segment: return to the host at least every so many steps (0: as evaluations need).
+        progress: called with (trial steps done, of all, trials diverged so far).
+    """
+
+    def __init__(
+        self,
+        study: StudySpec,
+        dataset: Dataset,
+        machine: Machine | None = None,
+        want: Want | None = None,
+        workdir: Workdir | None = None,
+        segment: int = 0,
+        progress: Callable[[int, int, int], None] | None = None,
+    ) -> None:
+        self.plan = Plan(study, dataset)
+        self.machine = machine or Machine.here()
+        self.cadence = cadence(self.plan, segment)
+        self.want = dataclasses.replace(want or Want(), clean=self.plan.contaminated)
+        self.workdir = workdir
+        self.store = CheckpointFolder(workdir) if workdir else None
+        self._progress = progress or (lambda done, total, diverged: None)
+        self._done = self._diverged = 0
+
+    def _shared(self, population: Population) -> Shared:
+        plan, capacity = self.plan, population.program.capacity
+        test = np.zeros(capacity, np.int32)
+        test[: len(plan.test)] = plan.test
+        arrays = Shared(
+            x=plan.dataset.x,
+            y=plan.dataset.y,
+            test=test,
+            test_count=np.int32(len(plan.test)),
+            shapes=plan.shapes,
+            bin_width=np.int32(bin_width(plan.total_steps)),
+            fingerprint_every=np.int32(plan.study.run.fingerprint_every),
+        )
+        return jax.device_put(arrays, population.shared_sharding)
+
+    def _block(
+        self,
+        population: Population,
+        shared: Shared,
+        group: Group,
+        trials: tuple[Trial, ...],
+        number: int,
+    ) -> dict[str, np.ndarray]:
+        total = sum(trial.steps for trial in self.plan.trials)
+
+        def told(step: int, diverged: int) -> None:
+            here = sum(min(step, trial.steps) for trial in trials)
+            self._progress(self._done + here, total, self._diverged + diverged)
+
+        run = BlockRun(
+            population,
+            self.plan.lanes(group, trials),
+            shared,
+            self.cadence,
+            self.want,
+            number,
+            self.store,
+            told,
+        )
+        arrays = run.run()
+        if "predictions" in arrays:
+            rows = len(self.plan.test)
+            if not self.want.test:
+                rows = max(len(self.plan.view(t.arm, t.replica).validation) for t in trials)
+            arrays["predictions"] = arrays["predictions"][:, :rows]
+        return arrays
+
+    def run(self) -> History:
+        """Trains every trial; the records in the order of `Plan.trials`.
+
+        Blocks that an earlier, interrupted run finished are read back, not trained again.
+        """
+        collected: list[tuple[tuple[Trial, ...], dict[str, np.ndarray]]] = []
+        number = 0
+        for group in self.plan.groups:
+            run = self.plan.study.run
+            population = Population(
+                group.program, run.lanes, self.machine.devices, self.machine.mode
+            )
+            shared = self._shared(population)
+            arms = len({trial.arm for trial in group.trials})
+            for trials in group.blocks(population.lanes, arms):
+                arrays = self.workdir.load_block(number) if self.workdir else None
+                if arrays is None:
+                    arrays = self._block(population, shared, group, trials, number)
+                    self._keep(number, arrays)
+                collected.append((trials, arrays))
+                self._done += sum(trial.steps for trial in trials)
+                self._diverged += int((arrays["first_bad"] >= 0).sum())
+                self._progress(
+                    self._done, sum(t.steps for t in self.plan.trials), self._diverged
+                )
+                number += 1
+        return History(self.plan, np.array(self.cadence.eval_steps()), merge(collected))
+
+    def _keep(self, number: int, arrays: dict[str, np.ndarray]) -> None:
+        if self.workdir and self.store:
+            self.workdir.save_block(number, arrays)
+            self.store.clear(number)
+
+    def estimate(self) -> dict[str, Any]:
+        """What the study would cost, with nothing trained: see `--dry_run`."""
+        trials, parameters = len(self.plan.trials), []
+        for group in self.plan.groups:
+            model, shape = group.program.algorithm.model, group.program.shape
+            key = jax.eval_shape(lambda: jax.random.key(0))
+            tree = jax.eval_shape(
+                model.init, key, jax.ShapeDtypeStruct((2, *shape), np.float32)
+            )
+            parameters.append(sum(int(np.prod(a.shape)) for a in jax.tree.leaves(tree[0])))
+        steps = sum(trial.steps for trial in self.plan.trials)
+        return {
+            "trials": trials,
+            "programs": len(self.plan.groups),
+            "steps": steps,
+            "parameters": max(parameters),
+        }
+
+
+def merge(
+    collected: Sequence[tuple[Sequence[Trial], dict[str, np.ndarray]]],
+) -> dict[str, np.ndarray]:
+    """Blocks' arrays as one set, rows in the order of the trials' indices.
+
+    Arrays whose second axis differs between blocks (predictions of splits of unequal size) are
+    padded with NaN.
+    """
+    order = np.argsort([trial.index for trials, _ in collected for trial in trials])
+    merged = {}
+    for name in collected[0][1]:
+        pieces = [arrays[name] for _, arrays in collected]
+        if pieces[0].ndim > 1:
+            width = max(piece.shape[1] for piece in pieces)
+            pieces = [_padded(piece, width) for piece in pieces]
+        merged[name] = np.concatenate(pieces)[order]
+    return merged
+
+
+def _padded(piece: np.ndarray, width: int) -> np.ndarray:
+    if piece.shape[1] == width:
+        return piece
+    out = np.full((piece.shape[0], width, *piece.shape[2:]), np.nan, piece.dtype)
+    out[:, : piece.shape[1]] = piece
+    return out
