@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,12 +154,6 @@ def help_page(docstring: str, flags: Sequence[FlagHelp]) -> str:
         "A value after = is the default. Exit status: 0 done, 2 a mistake in flags or data."
     )
     return "\n".join(lines)
-
-
-def first_paragraphs(docstring: str) -> Iterator[str]:
-    """The paragraphs of a docstring, each on one line."""
-    for paragraph in re.split(r"\n\s*\n", textwrap.dedent(docstring).strip()):
-        yield " ".join(paragraph.split())
 
 
 def preset_values(

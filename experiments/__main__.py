@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
-from convergence.command import first_paragraphs
-
 _WIDTH = 80
+_HEADED = re.compile(r"[A-Z]\w+:")
+
+
+def paragraph(lines: Iterable[str]) -> str:
+    """The first lines up to an empty one, or to one that begins "Word:", as one line."""
+    taken: list[str] = []
+    for line in lines:
+        if taken and (not line.strip() or _HEADED.match(line)):
+            break
+        taken.append(line)
+    return " ".join(" ".join(taken).split())
 
 
 def found(folder: Path) -> list[tuple[str, str, str]]:
-    """Name, question and cost of each experiment's file; the last two come from its docstring.
+    """Name, question and cost of each experiment's file, from its docstring.
 
-    The question is the docstring's first paragraph, the cost its paragraph that begins "Cost:".
+    The question is the docstring's first paragraph, the cost what follows "Cost:".
     """
     listed = []
     for path in sorted([*folder.glob("*.py"), *folder.glob("*/*.py")]):
@@ -23,9 +34,9 @@ def found(folder: Path) -> list[tuple[str, str, str]]:
             continue
         name = ".".join(path.relative_to(folder).with_suffix("").parts)
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        paragraphs = list(first_paragraphs(docstring))
-        costs = [text for text in paragraphs if text.lower().startswith("cost:")]
-        listed.append((name, paragraphs[0] if paragraphs else "", costs[0] if costs else ""))
+        lines = docstring.splitlines()
+        costs = [at for at, line in enumerate(lines) if line.lower().startswith("cost:")]
+        listed.append((name, paragraph(lines), paragraph(lines[costs[0] :]) if costs else ""))
     return listed
 
 

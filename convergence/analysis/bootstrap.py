@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -173,8 +174,13 @@ def iqm_bca_bounds(
     rng: np.random.Generator,
     replicates: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """BCa bounds of the interquartile means of samples [..., n]: low [...] and high [...]."""
-    with np.errstate(all="ignore"):
+    """BCa bounds of the interquartile means of samples [..., n]: low [...] and high [...].
+
+    NaN where the resamples have too few distinct values.
+    """
+    # Samples that BCa cannot serve get NaN; the caller says so in its own words.
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         result = stats.bootstrap(
             (samples,),
             interquartile_mean,

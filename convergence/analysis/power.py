@@ -64,7 +64,8 @@ def seeds_to_show(
         power: probability of showing it.
 
     Returns:
-        Between 2 and ``CAP``, or ``CAP + 1`` when more are needed.
+        Between 2 and ``CAP``, or ``CAP + 1`` when more are needed. The exact count up to 100
+        degrees of freedom, above them at most one too many.
     """
     if not distance > 0:
         return CAP + 1

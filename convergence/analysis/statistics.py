@@ -141,7 +141,9 @@ def student_mean(sample: ArrayLike, resolution: float = 0.0) -> StudentMean:
         return StudentMean(mean, math.inf, 0.0, 1)
     sd = float(values.std(ddof=1))
     floor = max(resolution, 4 * np.finfo(np.float64).eps * float(np.abs(values).max()))
-    return StudentMean(mean, 0.0 if sd <= floor else sd / math.sqrt(n), n - 1.0, n)
+    if sd <= floor:
+        return StudentMean(float(np.median(values)), 0.0, n - 1.0, n)
+    return StudentMean(mean, sd / math.sqrt(n), n - 1.0, n)
 
 
 def paired_t(differences: ArrayLike, level: float = 0.95, resolution: float = 0.0) -> Interval:

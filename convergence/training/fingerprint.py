@@ -47,18 +47,19 @@ def leaf_code(path: Any, leaf: jax.Array) -> int:
 
 def fingerprint(tree: Any) -> jax.Array:
     """uint32[2] digest of every bit of every leaf of a pytree of arrays, and of where it stands."""
-    words = jnp.zeros((2,), jnp.uint32)
+    raws, places = [], []
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         raw = bits(jnp.asarray(leaf))
-        position = jnp.arange(raw.size, dtype=jnp.uint32)
-        code = np.uint32(leaf_code(path, leaf))
-        place = mix(position ^ code)
-        first = mix(raw ^ place)
-        # The second word sees other mixtures of both, so that one word's collision is not its.
-        second = mix((raw + np.uint32(0x9E3779B9)) ^ mix(place + np.uint32(0x7F4A7C15)))
-        sums = [jnp.sum(first, dtype=jnp.uint32), jnp.sum(second, dtype=jnp.uint32)]
-        words = words + jnp.stack(sums)
-    return words
+        raws.append(raw)
+        places.append(jnp.arange(raw.size, dtype=jnp.uint32) ^ np.uint32(leaf_code(path, leaf)))
+    if not raws:
+        return jnp.zeros((2,), jnp.uint32)
+    # Joined before they are mixed: one loop compiles in a fraction of the time that one a leaf does.
+    raw, place = jnp.concatenate(raws), mix(jnp.concatenate(places))
+    first = mix(raw ^ place)
+    # The second word sees other mixtures of both, so that one word's collision is not its.
+    second = mix((raw + np.uint32(0x9E3779B9)) ^ mix(place + np.uint32(0x7F4A7C15)))
+    return jnp.stack([jnp.sum(first, dtype=jnp.uint32), jnp.sum(second, dtype=jnp.uint32)])
 
 
 def chain(previous: jax.Array, *scalars: jax.Array) -> jax.Array:
@@ -84,13 +85,14 @@ def sketch(params: Any) -> jax.Array:
     feature-hashing sketch, Weinberger et al. 2009), so that E|sketch(a) - sketch(b)|² = |a - b|²:
     two runs' distance can be estimated without either's params.
     """
-    total = jnp.zeros((SKETCH_SIZE,), jnp.float32)
+    flats, places = [], []
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         flat = leaf.astype(jnp.float32).ravel()
-        position = jnp.arange(flat.size, dtype=jnp.uint32)
         # The sign may not depend on the dtype or shape: other versions must agree on it.
         code = np.uint32(name_code(jax.tree_util.keystr(path)))
-        sign = 1.0 - 2.0 * (mix(position ^ code) >> np.uint32(31)).astype(jnp.float32)
-        signed = jnp.pad(flat * sign, (0, -flat.size % SKETCH_SIZE))
-        total = total + signed.reshape(-1, SKETCH_SIZE).sum(axis=0)
-    return total
+        flats.append(flat)
+        places.append(jnp.arange(flat.size, dtype=jnp.uint32) ^ code)
+    flat, place = jnp.concatenate(flats), jnp.concatenate(places)
+    signed = flat * (1.0 - 2.0 * (mix(place) >> np.uint32(31)).astype(jnp.float32))
+    padded = jnp.pad(signed, (0, -signed.size % SKETCH_SIZE))
+    return padded.reshape(-1, SKETCH_SIZE).sum(axis=0)
