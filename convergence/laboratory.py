@@ -22,6 +22,7 @@ from convergence.spec import Arm, StudySpec
 from convergence.study import Machine, Study, resolve
 from convergence.training.blocks import Want
 
+SUMMARY = "tables/summary.txt"
 SECONDS_PER_FLOP = 1 / 20e9  # of one CPU core on small matrices; for --dry_run's estimate only
 SECONDS_PER_PROGRAM = 6.0  # to compile one
 
@@ -92,7 +93,7 @@ class Laboratory:
     def close(self, summary: Mapping[str, Any], text: str) -> None:
         """Writes the summary and the closing text, marks the study finished, and prints."""
         self.workdir.write_json("summary.json", summary)
-        self.workdir.write_text("tables/summary.txt", text)
+        self.workdir.write_text(SUMMARY, text + "\n")
         for message in self.workdir.messages:
             print(f"note: {message}")
         print(text)
@@ -152,7 +153,7 @@ def open_laboratory(
         if workdir.finished:
             print(f"The study in {options.workdir} is finished; nothing is left to run.\n")
             with contextlib.suppress(OSError):
-                print(workdir.path("tables/summary.txt").read_text("utf-8"))
+                print(workdir.path(SUMMARY).read_text("utf-8"))
             print(closing(workdir, options))
             yield None
             return
@@ -234,22 +235,19 @@ def _value(plain: Any) -> float:
     return float(str(plain).replace("Infinity", "inf"))
 
 
+def verdict_line(verdict: Verdict) -> tuple[str, str, str, str]:
+    """A verdict as a row of a table: claim, effect, interval, decision with its reason."""
+    told = verdict.decision if not verdict.reason else f"{verdict.decision} ({verdict.reason})"
+    if verdict.decision == "undecided" and not verdict.reason:
+        needed = verdict.seeds_needed.fewest
+        told += f" (about {needed} seeds)" if needed and needed <= 10_000 else ""
+    effect, interval = tables.number(verdict.effect), tables.interval(verdict.low, verdict.high)
+    return (f"{verdict.claim.id} {verdict.claim.statement}", effect, interval, told)
+
+
 def verdict_text(verdicts: Sequence[Verdict]) -> str:
     """Claims with effect, interval and verdict, as a table for the terminal."""
-    lines = []
-    for verdict in verdicts:
-        told = verdict.decision if not verdict.reason else f"{verdict.decision} ({verdict.reason})"
-        if verdict.decision == "undecided" and not verdict.reason:
-            needed = verdict.seeds_needed.fewest
-            told += f" (about {needed} seeds)" if needed and needed <= 10_000 else ""
-        lines.append(
-            (
-                f"{verdict.claim.id} {verdict.claim.statement}",
-                tables.number(verdict.effect),
-                tables.interval(verdict.low, verdict.high),
-                told,
-            )
-        )
+    lines = [verdict_line(verdict) for verdict in verdicts]
     return tables.text(lines, ("claim", "effect", "interval", "verdict"))
 
 

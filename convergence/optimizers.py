@@ -121,7 +121,9 @@ def build_optimizer(name: str) -> Optimizer:
         grads: PyTree, opt_state: PyTree, params: PyTree, rate: Array, value: Array, hyper: Hyper
     ) -> tuple[PyTree, PyTree]:
         transformation = _transformation(rule, rate, hyper)
-        updates, opt_state = transformation.update(grads, opt_state, params)
+        # Adam's bias correction raises a float32 to an int32 count, which strict promotion refuses.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, opt_state = transformation.update(grads, opt_state, params)
         return optax.apply_updates(params, updates), opt_state
 
     def eval_params(params: PyTree, opt_state: PyTree) -> PyTree:

@@ -24,8 +24,9 @@ class Evidence:
     """One claim's data, reduced to what the decision needs.
 
     Two routes can decide a claim: the exact test of discordant divergences and the interval of the
-    mean. Where the first is able to decide at all, which depends only on the number of discordant
-    pairs, each route gets half of the level (Bonferroni), so that together they err no more often.
+    mean. Where the first could be significant at half of the level, which depends only on the
+    number of discordant pairs, each route gets half (Bonferroni), so that together they err no more
+    often; where it could not, the interval keeps the whole.
 
     Attributes:
         claim: what is claimed.
@@ -135,11 +136,13 @@ def weigh(
     if arms[0].shape != arms[1].shape or arms[0].ndim not in (1, 2):
         shapes = " and ".join(str(arm.shape) for arm in arms)
         raise ValueError(f"claim {claim.id}: arms are [seeds] or [seeds, rows], got {shapes}")
+    if arms[0].ndim == 2 and arms[0].shape[1] == 0:
+        raise ValueError(f"claim {claim.id}: the arms have no rows")
     if speaks_of == "seeds and rows" and arms[0].ndim == 1:
         raise ValueError(f"claim {claim.id}: nothing can be said of rows without [seeds, rows]")
     # Numbers that came as float32 agree only to its digits.
     eps = max(float(np.finfo(arm.dtype).eps) if arm.dtype.kind == "f" else 0.0 for arm in arms)
-    finite = [np.isfinite(arm).reshape(len(arm), -1).all(1) for arm in arms]
+    finite = [np.isfinite(arm).all(axis=tuple(range(1, arm.ndim))) for arm in arms]
     both = finite[0] & finite[1]
     first, second = (arm[both].astype(np.float64) for arm in arms)
     if first.ndim == 2 and speaks_of == "seeds":
@@ -165,7 +168,7 @@ def weigh(
         diverged_treatment=int((~finite[0]).sum()),
         diverged_control=int((~finite[1]).sum()),
         discordance=discordance,
-        split=discordance.can_decide(alpha / 2),
+        split=discordance.can_decide(alpha / 2),  # the half it would get
         speaks_of="seeds" if differences.ndim == 1 else "seeds and rows",
         method="Student t" if differences.ndim == 1 else two_way.METHOD,
     )

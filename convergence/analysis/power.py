@@ -93,9 +93,12 @@ def seeds_to_show(
 class SeedsNeeded:
     """How many seeds would settle an undecided claim, were the effect what it now seems to be.
 
+    An effect between 0 and the margin lies on the way to both answers of a superiority claim: it
+    can be shown to be above 0, and it can be shown to be below the margin, which prevails.
+
     Attributes:
-        to_hold: seeds at which the claim would hold with power .8; None when the estimate lies on
-            the other side.
+        to_hold: seeds at which the bound would clear the value that must be cleared for the claim
+            to hold, with power .8; None when the estimate lies on its other side.
         to_fail: the same for failing.
     """
 
@@ -104,7 +107,7 @@ class SeedsNeeded:
 
     @property
     def fewest(self) -> int | None:
-        """The smaller of the two: it settles the claim. None when neither is in sight."""
+        """The smaller of the two, which settles the claim; None when neither is in sight."""
         known = [count for count in (self.to_hold, self.to_fail) if count is not None]
         return min(known, default=None)
 

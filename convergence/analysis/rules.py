@@ -86,6 +86,8 @@ def _decision(
     if evidence.pairs < 2:
         count = "no pair" if evidence.pairs == 0 else "only one pair"
         return "undecided", f"{count} of trials finished in both arms"
+    if evidence.mean.n < 2:
+        return "undecided", "one test row cannot tell"
     decision, reason = by_interval(evidence, low, high)
     if evidence.contradicts(decision):
         pairs = evidence.discordance

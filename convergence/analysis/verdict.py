@@ -195,7 +195,7 @@ def _seeds_needed(
 
 def _warnings(evidence: Evidence, ruling: Ruling, needed: SeedsNeeded) -> Iterator[str]:
     few = few_warning(evidence.method, evidence.mean.n)
-    if few:
+    if few and evidence.pairs > 1:  # else the reason says it
         yield few
     if evidence.pairs > 1 and evidence.mean.error == 0:
         yield f"all {evidence.pairs} differences are the same: the interval is that of the median"

@@ -93,18 +93,16 @@ def _fit_columns(x: np.ndarray, preprocessing: str) -> tuple[np.ndarray, np.ndar
     wide = x.astype(np.float64)
     present = ~np.isnan(wide)
     count = present.sum(axis=0)
-    low = np.min(wide, axis=0, where=present, initial=np.inf)
-    high = np.max(wide, axis=0, where=present, initial=-np.inf)
     if preprocessing == "minmax":
-        offset, spread = low, high - low
+        offset = np.min(wide, axis=0, where=present, initial=np.inf)
+        spread = np.max(wide, axis=0, where=present, initial=-np.inf) - offset
     else:
         offset = np.sum(wide, axis=0, where=present) / np.maximum(count, 1)
         square = np.sum((wide - offset) ** 2, axis=0, where=present)
         spread = np.sqrt(square / np.maximum(count, 1))
-    # Equality of the extremes tells a constant column, for rounding can leave it a small spread;
-    # a spread that float32 cannot invert counts as none.
-    varies = (low < high) & (spread > _SMALLEST)
-    factor = 1.0 / np.where(varies, spread, 1.0)
+    # The float64 mean of equal float32 values is exact, so a constant column has a spread of 0; a
+    # spread that float32 cannot invert counts as none.
+    factor = 1.0 / np.where(spread > _SMALLEST, spread, 1.0)
     empty = count == 0
     return np.where(empty, 0.0, offset), np.where(empty, 0.0, factor)
 
@@ -114,8 +112,8 @@ def _fit_target(targets: np.ndarray, task: str, preprocessing: str) -> tuple[flo
         return 0.0, 1.0
     wide = targets.astype(np.float64)
     spread = wide.std()
-    varies = wide.min() < wide.max() and spread > _SMALLEST
-    return float(np.float32(wide.mean())), float(np.float32(1.0 / spread)) if varies else 1.0
+    scale = 1.0 / spread if spread > _SMALLEST else 1.0
+    return float(np.float32(wide.mean())), float(np.float32(scale))
 
 
 def _spoil_targets(

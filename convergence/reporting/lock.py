@@ -49,10 +49,12 @@ class FolderLock:
     def release(self) -> None:
         """Gives the lock back and removes its file; does nothing if it is not held."""
         if self._descriptor is not None and os.getpid() == self._pid:
-            with contextlib.suppress(OSError):
-                self.path.unlink()
-            os.close(self._descriptor)
-            self._descriptor = None
+            descriptor, self._descriptor = self._descriptor, None
+            try:
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
+            finally:
+                os.close(descriptor)
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):

@@ -34,12 +34,11 @@ def number(value: Any, digits: int = 3) -> str:
         return "∞" if x > 0 else "-∞"
     if x == 0:
         return "0"
-    rounded = float(f"{x:.{digits - 1}e}")
-    size = math.floor(math.log10(abs(rounded)))
+    mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
+    size = int(exponent)
     if size < -4 or size > 6:
-        mantissa, exponent = f"{rounded:.{digits - 1}e}".split("e")
         short = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-        return f"{short}e{int(exponent)}"
+        return f"{short}e{size}"
     decimals = max(digits - 1 - size, 0)
     text = f"{x:.{decimals}f}"
     # Round whole settings such as .1 or 1e-3 read better without their zeros.
@@ -87,10 +86,7 @@ def clean(text: Any) -> str:
     A name from a user's file may hold any of them, and would write over a terminal.
     """
     plain = re.sub(r"\x1b\[[0-9;?]*[ -/]*[@-~]", "", str(text))
-    kept = (
-        " " if c.isspace() else "" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c
-        for c in plain
-    )
+    kept = (" " if c.isspace() else c if c.isprintable() else "" for c in plain)
     return re.sub(r" +", " ", "".join(kept)).strip()
 
 

@@ -32,11 +32,11 @@ BANDS = ("mean", "median", "p10", "p90")
 def safe_name(name: str) -> str:
     """A folder's name for an arm: plain characters only, and different for different arms.
 
-    >>> safe_name("schedule=cosine"), safe_name("../x")[:3]
-    ('schedule=cosine', 'x-f')
+    >>> safe_name("schedule=cosine"), safe_name("../x")
+    ('schedule=cosine', 'x-d6b96a97')
     """
     plain = re.sub(r"[^A-Za-z0-9._=+,-]+", "_", name).strip("._-")[:_LONGEST_NAME]
-    if plain == name:
+    if plain and plain == name:
         return plain
     tail = hashlib.sha256(name.encode("utf-8", errors="surrogatepass")).hexdigest()[:8]
     return f"{plain}-{tail}" if plain else tail

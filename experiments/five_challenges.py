@@ -1,0 +1,30 @@
+"""Which of the five challenges does training on this data meet, and what should be changed?
+
+Command:  python -m experiments.five_challenges --dataset=file --data_path=my.csv --target=y
+Cost:     about 35 arms × seeds, seven compilations; four minutes at most with --preset=quick
+Expect:   one table – claim, effect with interval, verdict – with one primary claim a challenge
+          (weights, loss, learning rate, randomness, useful dissonance), and a recommended setting
+          that was confirmed on unused seeds and on the test split, or withdrawn.
+"""
+
+from __future__ import annotations
+
+from convergence import flags
+from convergence.flags import Options
+
+PRESETS = {
+    "smoke": {"steps": 16, "num_seeds": 2, "hidden": (16,), "lanes": 64, "eval_every": 8},
+    "quick": {"steps": 500, "num_seeds": 8},
+    "paper": {"steps": 1100, "num_seeds": 32},
+}
+
+
+def main(options: Options) -> None:
+    """Runs the experiment."""
+    from convergence.five import run
+
+    run(options)
+
+
+if __name__ == "__main__":
+    flags.launch(main, name="five_challenges", presets=PRESETS, default_preset="quick")
