@@ -1,4 +1,4 @@
-"""From a finished study of the five challenges to verdicts, a recommendation and its confirmation."""
+"""From a finished study of the five challenges to verdicts and a confirmed recommendation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STRONG_ENOUGH = 2.0  # standard errors by which a choice must lead before it is 
 
 
 def scores(history: History, arm: str) -> np.ndarray:
-    """An arm's score on clean validation rows: [seeds, rows] where seeds share rows, else [seeds]."""
+    """An arm's clean validation scores: [seeds, rows] where seeds share rows, else [seeds]."""
     metric = history.study.run.metric
     try:
         return history.row_scores(arm, metric)
@@ -180,5 +180,3 @@ def spreads(history: History) -> list[tuple[str, Spread]]:
     varied = "+".join(s for s in history.study.run.vary if s in sources(history.study.setting))
     found.append((varied or "nothing", history.of_arm(DEFAULT, metric, "clean")))
     return [(label, spread(values)) for label, values in found]
-
-

@@ -19,7 +19,10 @@ DEFAULT = "default"
 PRIMARY = "primary"
 TOPICS = {1: "weights", 2: "loss", 3: "learning rate", 4: "randomness", 5: "useful dissonance"}
 INITS = ("he_normal", "glorot_uniform", "orthogonal")
-LOSSES = {"classification": ("gce", "square", "cross_entropy"), "regression": ("mae", "huber", "mse")}
+LOSSES = {
+    "classification": ("gce", "square", "cross_entropy"),
+    "regression": ("mae", "huber", "mse"),
+}
 USUAL_LOSS = {"classification": "cross_entropy", "regression": "mse"}
 RATE_FACTORS = (0.1, 0.3, 3.0, 10.0, 100.0)
 SCHEDULES = ("cosine", "linear", "exponential", "drop", "time_based")

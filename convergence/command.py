@@ -150,9 +150,8 @@ def help_page(docstring: str, flags: Sequence[FlagHelp]) -> str:
                 rest, _WIDTH, initial_indent=first, subsequent_indent=" " * 32
             ) or [first.rstrip()]
         lines.append("")
-    lines.append(
-        "A value after = is the default. Exit status: 0 done, 2 a mistake in flags or data."
-    )
+    lines.append("After = stands the default; --flagfile=FILE reads flags from a file, one a line.")
+    lines.append("Exit status: 0 done, 2 a mistake in flags or data, 1 a fault of the program.")
     return "\n".join(lines)
 
 

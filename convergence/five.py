@@ -1,4 +1,4 @@
-"""The main job from options to the closing table: see `challenges` and `appraisal` for its parts."""
+"""The main job, from options to the closing table; `challenges` and `appraisal` are its parts."""
 
 from __future__ import annotations
 
@@ -67,6 +67,7 @@ def confirmation(laboratory: lab.Laboratory, changes: dict[str, Any]) -> Verdict
         study.setting,
         fresh,
         appraisal.confirmation_arms(changes),
+        context=study.arms,
     )
     asked = resolve(spec.validate(asked), laboratory.dataset)
     child = laboratory.workdir.child(
@@ -190,7 +191,9 @@ def summary(
     asked = [dataclasses.asdict(one) for one, _ in told if isinstance(one, Asked)]
     return {
         "arms": lab.arm_table(history, metric, "clean"),
-        "spread": [{"varies": label} | dataclasses.asdict(s) for label, s in appraisal.spreads(history)],
+        "spread": [
+            {"varies": label} | dataclasses.asdict(s) for label, s in appraisal.spreads(history)
+        ],
         "topics": {str(number): topic for number, topic in TOPICS.items()},
         "verdicts": [v.to_json() for _, v in told if v],
         "not_applicable": asked,

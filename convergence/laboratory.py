@@ -19,8 +19,9 @@ from convergence.reporting import provenance, tables, tensorboard
 from convergence.reporting.progress import Progress, duration
 from convergence.reporting.workdir import Workdir
 from convergence.spec import Arm, StudySpec
-from convergence.study import Machine, Study, resolve
+from convergence.study import Study, resolve
 from convergence.training.blocks import Want
+from convergence.training.population import Population
 
 SUMMARY = "tables/summary.txt"
 SECONDS_PER_FLOP = 1 / 20e9  # of one CPU core on small matrices; for --dry_run's estimate only
@@ -36,12 +37,14 @@ class Laboratory:
         study: the resolved spec.
         dataset: its data.
         workdir: the open folder.
+        populations: the programs compiled so far.
     """
 
     options: Options
     study: StudySpec
     dataset: data.Dataset
     workdir: Workdir
+    populations: dict[Any, Population] = dataclasses.field(default_factory=dict)
 
     @property
     def higher_is_better(self) -> bool:
@@ -85,6 +88,7 @@ class Laboratory:
                 want=want,
                 workdir=workdir,
                 progress=lambda done, total, diverged: bar.update(done, total, diverged),
+                populations=self.populations,
             )
             history = runner.run()
         results.write(history, workdir, test=want.test, events=self.options.tensorboard)

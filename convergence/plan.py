@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,35 @@ class Trial:
 
 
 @dataclasses.dataclass(frozen=True)
-class Group:
-    """The trials that run in one program, in the order in which blocks take them."""
+class Pool:
+    """What all programs of a study have in common, from its arms and its context, in any order."""
 
+    losses: tuple[str, ...]
+    initialisers: tuple[Initialiser, ...]
+    dropout: bool  # some arm drops units
+    clips: bool  # some arm clips gradients
+    noisy: bool  # some arm adds input noise
+
+    @classmethod
+    def of(cls, settings: Sequence[Setting]) -> Pool:
+        """The pool that these settings need."""
+        return cls(
+            losses=tuple(sorted({s.train.loss for s in settings})),
+            initialisers=tuple(sorted({initialiser(s) for s in settings})),
+            dropout=any(s.model.dropout > 0 for s in settings),
+            clips=any(s.train.clip_norm > 0 for s in settings),
+            noisy=any(s.data.input_noise > 0 for s in settings),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """The trials that run in one program, in the order in which blocks take them.
+
+    Two groups of equal keys have the same program, whatever study they are of.
+    """
+
+    key: tuple[Any, ...]
     program: Program
     trials: tuple[Trial, ...]
 
@@ -45,12 +71,32 @@ class Group:
         return [self.trials[k : k + size] for k in range(0, len(self.trials), size)]
 
 
+def initialiser(setting: Setting) -> Initialiser:
+    """How the setting's weights are drawn."""
+    return Initialiser(setting.model.init, setting.model.bias)
+
+
 def _same_data(base: DataSpec, other: DataSpec, arm: Arm) -> None:
     free = {"train_size", "preprocessing", "label_noise", "outliers", "outlier_scale"}
     free |= {"input_noise", "duplicates", "imbalance"}
     for field in dataclasses.fields(DataSpec):
         if field.name not in free and getattr(base, field.name) != getattr(other, field.name):
             raise UserError(f"arm {arm.name!r} changes {field.name}: arms share one dataset.")
+
+
+def _active(x: np.ndarray) -> np.ndarray:
+    """bool[features]: columns of [n, features] that vary, missing values left out."""
+    there = ~np.isnan(x)
+    low = np.min(x, axis=0, where=there, initial=np.inf)
+    return np.max(x, axis=0, where=there, initial=-np.inf) > low
+
+
+def _static(setting: Setting) -> tuple[Any, ...]:
+    """All of a setting that shapes its program, without what lanes choose or carry as numbers."""
+    plain = setting.changed(dict.fromkeys(spec.TRACED, 1.0) | {"init": "default"})
+    model = dataclasses.replace(plain.model, bias="zero")
+    train = plain.train
+    return (model, train.optimizer, train.batch_size, train.accumulate, train.compute_dtype)
 
 
 class Plan:
@@ -70,6 +116,8 @@ class Plan:
         self.settings = tuple(study.arm_setting(arm) for arm in study.arms)
         for arm, setting in zip(study.arms, self.settings):
             _same_data(study.setting.data, setting.data, arm)
+        self._context = tuple(study.arm_setting(arm) for arm in study.context)
+        self.pool = Pool.of((*self.settings, *self._context))
         self.development, self.test = outer_split(dataset, study.setting.data)
         self._views: dict[Any, View] = {}
         run = study.run
@@ -114,14 +162,14 @@ class Plan:
         return train.epochs * (rows // train.batch_size) if train.epochs else train.steps
 
     def _lay_schedules(self) -> None:
-        rows: dict[tuple[Any, ...], np.ndarray] = {}
+        rows: dict[tuple[str, int, int], np.ndarray] = {}
         width = max(TABLE_STEP, -(-self.total_steps // TABLE_STEP) * TABLE_STEP)
-        self.schedule_of_arm = []
-        for arm, setting in enumerate(self.settings):
-            train, steps = setting.train, self.arm_steps[arm]
+        own = [(s.train, steps) for s, steps in zip(self.settings, self.arm_steps)]
+        others = [(s.train, s.train.steps) for s in self._context if not s.train.epochs]
+        count = len(self.view(0, int(self.replicas[0])).train)
+        for train, steps in [*own, *((t, n) for t, n in others if n <= self.total_steps)]:
             place = (train.schedule, train.warmup, steps)
             if place not in rows:
-                count = len(self.view(arm, int(self.replicas[0])).train)
                 row = np.ones(width, np.float32)
                 row[:steps] = schedules.shape(
                     train.schedule,
@@ -130,7 +178,10 @@ class Plan:
                     steps_per_epoch=count // train.batch_size,
                 )
                 rows[place] = row
-            self.schedule_of_arm.append(list(rows).index(place))
+        order = list(rows)
+        self.schedule_of_arm = [
+            order.index((train.schedule, train.warmup, steps)) for train, steps in own
+        ]
         self.shapes = np.stack(list(rows.values()))
 
     @property
@@ -145,57 +196,44 @@ class Plan:
                 model,
                 self.dataset.shape,
                 self.dataset.outputs,
-                use_dropout=any(s.model.dropout > 0 for s in self.settings),
+                use_dropout=self.pool.dropout,
                 compute_dtype=train.compute_dtype,
             ),
-            loss=build_loss(train.loss, self.dataset.task),
+            losses=tuple(build_loss(loss, self.dataset.task) for loss in self.pool.losses),
             optimizer=build_optimizer(train.optimizer),
             batch_size=train.batch_size,
             accumulate=train.accumulate,
-            clips=any(s.train.clip_norm > 0 for s in self.settings),
+            clips=self.pool.clips,
+        )
+
+    def _program(self, setting: Setting) -> Program:
+        longest = max(len(self.development), len(self.test), 1)
+        return Program(
+            algorithm=self._algorithm(setting),
+            initialisers=self.pool.initialisers,
+            task=self.dataset.task,
+            shape=self.dataset.shape,
+            missing=bool(np.isnan(self.dataset.x).any()),
+            noisy=self.pool.noisy,
+            capacity=-(-longest // CHUNK) * CHUNK,
         )
 
     def _lay_groups(self) -> tuple[Group, ...]:
-        """Arms that differ in numbers, schedule, initialiser or data view share a program."""
+        """Arms that differ in numbers, schedule, loss, initialiser or data view share a program."""
         arms_of: dict[Any, list[int]] = {}
         for arm, setting in enumerate(self.settings):
-            arms_of.setdefault(self._static(setting), []).append(arm)
-        sizes = (len(self.development), len(self.test), 1)
-        capacity = -(-max(sizes) // CHUNK) * CHUNK
+            arms_of.setdefault(_static(setting), []).append(arm)
         groups = []
-        for arms in arms_of.values():
-            starts = tuple(dict.fromkeys(self._initialiser(self.settings[arm]) for arm in arms))
-            program = Program(
-                algorithm=self._algorithm(self.settings[arms[0]]),
-                initialisers=starts,
-                task=self.dataset.task,
-                shape=self.dataset.shape,
-                missing=bool(np.isnan(self.dataset.x).any()),
-                noisy=any(s.data.input_noise > 0 for s in self.settings),
-                capacity=capacity,
-            )
+        for static, arms in arms_of.items():
             trials = tuple(
                 Trial(k * len(self.settings) + arm, arm, int(replica), self.arm_steps[arm])
                 for k, replica in enumerate(self.replicas)
                 for arm in arms
             )
-            groups.append(Group(program, trials))
+            program = self._program(self.settings[arms[0]])
+            key = (static, self.pool, program.capacity, self.dataset.digest)
+            groups.append(Group(key, program, trials))
         return tuple(groups)
-
-    @staticmethod
-    def _initialiser(setting: Setting) -> Initialiser:
-        return Initialiser(setting.model.init, setting.model.bias)
-
-    @staticmethod
-    def _static(setting: Setting) -> tuple[Any, ...]:
-        """All of a setting that shapes its program, without the numbers that are traced."""
-        defaults = {name: 1.0 for name in spec.TRACED}
-        plain = setting.changed(defaults | {"init": "default", "bias": "zero"})
-        train = plain.train
-        return (plain.model, train.loss, train.optimizer, train.batch_size) + (
-            train.accumulate,
-            train.compute_dtype,
-        )
 
     def blocks(self, lanes: int) -> Iterator[tuple[Group, tuple[Trial, ...]]]:
         """All blocks of the study, in the order in which they run."""
@@ -218,9 +256,7 @@ class Plan:
             for trial in trials
         ]
 
-    def _lane(
-        self, group: Group, trial: Trial, keys: dict[str, np.ndarray], row: int
-    ) -> Lane:
+    def _lane(self, group: Group, trial: Trial, keys: dict[str, np.ndarray], row: int) -> Lane:
         setting, view = self.settings[trial.arm], self.view(trial.arm, trial.replica)
         arm = self.study.arms[trial.arm]
         capacity = group.program.capacity
@@ -230,14 +266,14 @@ class Plan:
             out[: len(rows)] = rows
             return out
 
-        inputs = self.dataset.x[view.train]
         return Lane(
             keys={source: keys[source][row] for source in names.SOURCES},
             hyper={k: np.float32(v) for k, v in spec.hyperparameters(setting).items()},
+            loss=np.int32(self.pool.losses.index(setting.train.loss)),
             schedule=np.int32(self.schedule_of_arm[trial.arm]),
             plateau=np.float32(setting.train.schedule == "plateau"),
             steps=np.int32(trial.steps),
-            initialiser=np.int32(group.program.initialisers.index(self._initialiser(setting))),
+            initialiser=np.int32(self.pool.initialisers.index(initialiser(setting))),
             twin=np.bool_(arm.twin),
             rows=padded(view.train),
             count=np.int32(len(view.train)),
@@ -249,7 +285,7 @@ class Plan:
             y_mean=np.float32(view.y_mean),
             y_scale=np.float32(view.y_scale),
             prior=self._prior(view),
-            active=np.nanmax(inputs, axis=0) > np.nanmin(inputs, axis=0),
+            active=_active(self.dataset.x[view.train]),
         )
 
     def _prior(self, view: View) -> np.ndarray:

@@ -215,6 +215,7 @@ class StudySpec:
     setting: Setting = dataclasses.field(default_factory=Setting)
     run: RunSpec = dataclasses.field(default_factory=RunSpec)
     arms: tuple[Arm, ...] = (Arm("base"),)
+    context: tuple[Arm, ...] = ()  # not trained: the programs are made to fit these, too
 
     def arm_setting(self, arm: Arm) -> Setting:
         """The arm's whole setting."""
@@ -285,11 +286,10 @@ def validate(spec: StudySpec) -> StudySpec:
         _check_field(spec.run, field)
     if not spec.arms:
         raise UserError("a study needs at least one arm.")
-    seen: set[str] = set()
-    for arm in spec.arms:
-        if arm.name in seen:
+    for index, arm in enumerate(spec.arms):
+        if any(arm.name == other.name for other in spec.arms[:index]):
             raise UserError(f"two arms are named {arm.name!r}; names must differ.")
-        seen.add(arm.name)
+    for arm in (*spec.arms, *spec.context):
         validate_setting(spec.arm_setting(arm))
         for source in arm.vary or ():
             if source not in names.SOURCES:
@@ -321,8 +321,9 @@ def from_json(data: Mapping[str, Any]) -> StudySpec:
             **{part: _part_from(PARTS[part], values) for part, values in data["setting"].items()}
         )
         arms = tuple(_part_from(Arm, arm) for arm in data["arms"])
+        context = tuple(_part_from(Arm, arm) for arm in data["context"])
         run = _part_from(RunSpec, data["run"])
-        return validate(StudySpec(data["name"], data["question"], setting, run, arms))
+        return validate(StudySpec(data["name"], data["question"], setting, run, arms, context))
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"not a study's spec: {error}.") from error
 

@@ -109,9 +109,7 @@ class CheckpointFolder:
         for _, path in self._kept(block)[2:]:
             path.unlink(missing_ok=True)
 
-    def checkpoints(
-        self, block: int
-    ) -> Sequence[tuple[int, Callable[[], dict[str, np.ndarray]]]]:
+    def checkpoints(self, block: int) -> Sequence[tuple[int, Callable[[], dict[str, np.ndarray]]]]:
         """Step and reader of each kept checkpoint, newest first."""
 
         def reader(path: Path) -> Callable[[], dict[str, np.ndarray]]:
@@ -149,6 +147,7 @@ class Study:
         workdir: where records and checkpoints go; None keeps all in memory.
         segment: return to the host at least every so many steps (0: as evaluations need).
         progress: called with (trial steps done, of all, trials diverged so far).
+        populations: compiled programs to share between studies of one process; filled here.
     """
 
     def __init__(
@@ -160,7 +159,9 @@ class Study:
         workdir: Workdir | None = None,
         segment: int = 0,
         progress: Callable[[int, int, int], None] | None = None,
+        populations: dict[Any, Population] | None = None,
     ) -> None:
+        self._populations = {} if populations is None else populations
         self.plan = Plan(study, dataset)
         self.machine = machine or Machine.here()
         self.cadence = cadence(self.plan, segment)
@@ -169,6 +170,13 @@ class Study:
         self.store = CheckpointFolder(workdir) if workdir else None
         self._progress = progress or (lambda done, total, diverged: None)
         self._done = self._diverged = 0
+
+    def _population(self, group: Group) -> Population:
+        lanes, machine = self.plan.study.run.lanes, self.machine
+        key = (group.key, lanes, machine)
+        if key not in self._populations:
+            self._populations[key] = Population(group.program, lanes, machine.devices, machine.mode)
+        return self._populations[key]
 
     def _shared(self, population: Population) -> Shared:
         plan, capacity = self.plan, population.program.capacity
@@ -225,10 +233,7 @@ class Study:
         collected: list[tuple[tuple[Trial, ...], dict[str, np.ndarray]]] = []
         number = 0
         for group in self.plan.groups:
-            run = self.plan.study.run
-            population = Population(
-                group.program, run.lanes, self.machine.devices, self.machine.mode
-            )
+            population = self._population(group)
             shared = self._shared(population)
             arms = len({trial.arm for trial in group.trials})
             for trials in group.blocks(population.lanes, arms):
@@ -239,9 +244,7 @@ class Study:
                 collected.append((trials, arrays))
                 self._done += sum(trial.steps for trial in trials)
                 self._diverged += int((arrays["first_bad"] >= 0).sum())
-                self._progress(
-                    self._done, sum(t.steps for t in self.plan.trials), self._diverged
-                )
+                self._progress(self._done, sum(t.steps for t in self.plan.trials), self._diverged)
                 number += 1
         return History(self.plan, np.array(self.cadence.eval_steps()), merge(collected))
 
@@ -256,9 +259,7 @@ class Study:
         for group in self.plan.groups:
             model, shape = group.program.algorithm.model, group.program.shape
             key = jax.eval_shape(lambda: jax.random.key(0))
-            tree = jax.eval_shape(
-                model.init, key, jax.ShapeDtypeStruct((2, *shape), np.float32)
-            )
+            tree = jax.eval_shape(model.init, key, jax.ShapeDtypeStruct((2, *shape), np.float32))
             parameters.append(sum(int(np.prod(a.shape)) for a in jax.tree.leaves(tree[0])))
         steps = sum(trial.steps for trial in self.plan.trials)
         return {

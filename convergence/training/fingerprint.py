@@ -54,7 +54,7 @@ def fingerprint(tree: Any) -> jax.Array:
         places.append(jnp.arange(raw.size, dtype=jnp.uint32) ^ np.uint32(leaf_code(path, leaf)))
     if not raws:
         return jnp.zeros((2,), jnp.uint32)
-    # Joined before they are mixed: one loop compiles in a fraction of the time that one a leaf does.
+    # Joined before they are mixed: one loop compiles in a fraction of the time of one a leaf.
     raw, place = jnp.concatenate(raws), mix(jnp.concatenate(places))
     first = mix(raw ^ place)
     # The second word sees other mixtures of both, so that one word's collision is not its.

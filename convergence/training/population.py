@@ -134,7 +134,7 @@ class Population:
 
     Args:
         program: what is trained, on data of which form.
-        lanes: lanes of a block; rounded up to a multiple of the device count, two a device at least.
+        lanes: lanes of a block; rounded up to as many on each device, two at least.
         devices: the devices that share each block.
         mode: ``map`` (lanes of a device in turn) or ``vmap`` (at once).
     """
@@ -154,9 +154,19 @@ class Population:
         self.shared_sharding = NamedSharding(mesh, PartitionSpec())
 
     def _compiled(
-        self, function: Callable[..., Any], laned: tuple[bool, ...], donate: tuple[int, ...] = ()
+        self,
+        function: Callable[..., Any],
+        laned: tuple[bool, ...],
+        donate: tuple[int, ...] = (),
+        once: bool = False,
     ) -> Any:
-        """`function` on each device's own lanes; `laned` says which arguments have a lane axis."""
+        """`function` on each device's own lanes.
+
+        Args:
+            laned: which arguments have a lane axis.
+            donate: arguments whose memory the results take over.
+            once: it runs once a block, so that on CPU compiling it fast beats running it fast.
+        """
         specs = tuple(PartitionSpec("lanes") if one else PartitionSpec() for one in laned)
         mapped = jax.shard_map(
             function,
@@ -165,7 +175,9 @@ class Population:
             out_specs=PartitionSpec("lanes"),
             check_vma=False,  # the loops' zero carries vary by device, which the check cannot see
         )
-        return jax.jit(mapped, donate_argnums=donate)
+        fast = {"xla_backend_optimization_level": 1}
+        options = fast if once and self.devices[0].platform == "cpu" else None
+        return jax.jit(mapped, donate_argnums=donate, compiler_options=options)
 
     @cached_property
     def initialise(self) -> Any:
@@ -179,7 +191,7 @@ class Population:
                 return jax.vmap(one)(lanes)
             return _one_by_one(one, counts[0], lanes)
 
-        return self._compiled(run, (True, True))
+        return self._compiled(run, (True, True), once=True)
 
     @cached_property
     def segment(self) -> Any:
@@ -254,7 +266,7 @@ class Population:
                 return jax.vmap(one)(lanes, states)
             return _one_by_one(one, counts[0], lanes, states)
 
-        return self._compiled(run, (True, False, True, True, False))
+        return self._compiled(run, (True, False, True, True, False), once=True)
 
     def counts(self, trial_count: int) -> np.ndarray:
         """int32[devices]: how many of a block's first `trial_count` trials each device holds."""

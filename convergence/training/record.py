@@ -83,7 +83,7 @@ def record_fingerprint(
 
 
 def sketch_index(done: jax.Array) -> jax.Array:
-    """Row of the sketch after `done` steps: 0, 1, 2, 4, 8, … give 0, 1, 2, 3, 4, …; others scrap."""
+    """Row of the sketch after `done` steps: 0, 1, 2, 4, 8, … give 0, 1, 2, 3, 4, …; else scrap."""
     power = jax.lax.population_count(done) == 1
     index = jnp.where(done == 0, 0, 32 - jax.lax.clz(done))
     return jnp.where((done == 0) | power, jnp.minimum(index, SKETCHES), SKETCHES)

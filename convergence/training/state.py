@@ -23,6 +23,7 @@ class Lane(NamedTuple):
 
     keys: dict[str, jax.Array]  # source -> uint32[2]
     hyper: dict[str, jax.Array]  # traced hyperparameters, float32 scalars
+    loss: jax.Array  # int32: index into Algorithm.losses
     schedule: jax.Array  # int32: row of Shared.shapes
     plateau: jax.Array  # float32: 1 where the loss controls the rate, else 0
     steps: jax.Array  # int32: the trial's length; 0 in padding lanes

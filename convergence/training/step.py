@@ -17,7 +17,7 @@ class Algorithm(NamedTuple):
     """What the compiler sees of a setting: functions and static choices, no numbers."""
 
     model: Model
-    loss: Loss
+    losses: tuple[Loss, ...]  # a lane names one by its index
     optimizer: Optimizer
     batch_size: int
     accumulate: int
@@ -32,8 +32,27 @@ def global_norm(tree: Any) -> jax.Array:
     return jnp.sqrt(total)
 
 
+def batch_loss(
+    losses: tuple[Loss, ...], index: jax.Array, outputs: jax.Array, y: jax.Array, hyper: Any
+) -> jax.Array:
+    """The scalar loss of a batch, by the loss of this index; one branch runs."""
+
+    def branch(loss: Loss) -> Any:
+        return lambda out: loss.reduce(loss.per_example(out, y, hyper))
+
+    if len(losses) == 1:
+        return branch(losses[0])(outputs)
+    return jax.lax.switch(index, [branch(loss) for loss in losses], outputs)
+
+
 def _gradient(
-    algorithm: Algorithm, state: TrainState, x: jax.Array, y: jax.Array, key: Any, hyper: Any
+    algorithm: Algorithm,
+    state: TrainState,
+    x: jax.Array,
+    y: jax.Array,
+    key: Any,
+    hyper: Any,
+    loss: jax.Array,
 ) -> tuple[jax.Array, Any, Any]:
     """Loss, new model state and gradient of one (micro)batch."""
 
@@ -41,14 +60,20 @@ def _gradient(
         outputs, model_state = algorithm.model.apply(
             params, state.model_state, x, train=True, key=key, dropout=hyper["dropout"]
         )
-        return algorithm.loss.reduce(algorithm.loss.per_example(outputs, y, hyper)), model_state
+        return batch_loss(algorithm.losses, loss, outputs, y, hyper), model_state
 
-    (loss, model_state), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-    return loss, model_state, grads
+    (value, model_state), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+    return value, model_state, grads
 
 
 def _accumulated(
-    algorithm: Algorithm, state: TrainState, x: jax.Array, y: jax.Array, key: Any, hyper: Any
+    algorithm: Algorithm,
+    state: TrainState,
+    x: jax.Array,
+    y: jax.Array,
+    key: Any,
+    hyper: Any,
+    loss: jax.Array,
 ) -> tuple[jax.Array, Any, Any]:
     """The mean over `accumulate` microbatches, each with its own sub-key."""
     pieces = algorithm.accumulate
@@ -59,17 +84,17 @@ def _accumulated(
         total, grads, model_state = carry
         index, x, y = piece
         sub = None if key is None else jax.random.fold_in(key, index)
-        loss, model_state, new = _gradient(
-            algorithm, state._replace(model_state=model_state), x, y, sub, hyper
+        value, model_state, new = _gradient(
+            algorithm, state._replace(model_state=model_state), x, y, sub, hyper, loss
         )
-        return (total + loss, jax.tree.map(jnp.add, grads, new), model_state), None
+        return (total + value, jax.tree.map(jnp.add, grads, new), model_state), None
 
     zero = jax.tree.map(jnp.zeros_like, state.params)
     start = (jnp.zeros((), jnp.float32), zero, state.model_state)
     indices = jnp.arange(pieces, dtype=jnp.uint32)
-    (loss, grads, model_state), _ = jax.lax.scan(body, start, (indices, xs, ys))
+    (value, grads, model_state), _ = jax.lax.scan(body, start, (indices, xs, ys))
     share = jnp.float32(1.0 / pieces)
-    return loss * share, model_state, jax.tree.map(lambda g: g * share, grads)
+    return value * share, model_state, jax.tree.map(lambda g: g * share, grads)
 
 
 def train_step(
@@ -80,6 +105,7 @@ def train_step(
     key: jax.Array | None,
     hyper: dict[str, jax.Array],
     rate: jax.Array,
+    loss: jax.Array,
 ) -> tuple[TrainState, Metrics]:
     """The state after one step, and the step's loss and gradient norm.
 
@@ -91,15 +117,16 @@ def train_step(
         key: this step's dropout key, or None where the model has no dropout.
         hyper: traced float32 scalars by name (`spec.TRACED`).
         rate: float32, this step's learning rate.
+        loss: int32, index into the algorithm's losses.
     """
     compute = _accumulated if algorithm.accumulate > 1 else _gradient
-    loss, model_state, grads = compute(algorithm, state, x, y, key, hyper)
+    value, model_state, grads = compute(algorithm, state, x, y, key, hyper, loss)
     norm = global_norm(grads)
     if algorithm.clips:
         limit = hyper["clip_norm"]
         factor = jnp.where((limit > 0) & (norm > limit), limit / norm, jnp.float32(1))
         grads = jax.tree.map(lambda g: g * factor, grads)
     params, opt_state = algorithm.optimizer.update(
-        grads, state.opt_state, state.params, rate, loss, hyper
+        grads, state.opt_state, state.params, rate, value, hyper
     )
-    return TrainState(params, opt_state, model_state), Metrics(loss, norm)
+    return TrainState(params, opt_state, model_state), Metrics(value, norm)

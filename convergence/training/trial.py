@@ -145,7 +145,7 @@ def advance(
         key = jax.random.fold_in(wrap(lane.keys["dropout"]), step.astype(jnp.uint32))
     rate = lane.hyper["learning_rate"] * shared.shapes[lane.schedule, step]
     rate = rate * state.plateau.control
-    train, told = train_step(algorithm, state.train, x, y, key, lane.hyper, rate)
+    train, told = train_step(algorithm, state.train, x, y, key, lane.hyper, rate, lane.loss)
     good = jnp.isfinite(told.loss) & jnp.isfinite(told.grad_norm)
     return TrialState(
         train=train,
