@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 from convergence import names
-from convergence.analysis.claim import Claim
+from convergence.analysis.claim import Claim, Kind
 from convergence.data import Dataset
 from convergence.models import MODELS
 from convergence.spec import Arm, Setting, StudySpec
@@ -80,7 +81,7 @@ def other_losses(setting: Setting, task: str) -> tuple[str, ...]:
     return tuple(loss for loss in LOSSES[task] if loss != own)[:2]
 
 
-def spoiling(setting: Setting, task: str) -> dict[str, float]:
+def spoiling(setting: Setting, task: str) -> dict[str, Any]:
     """The changes that contaminate the targets: labels redrawn, or targets thrown far off."""
     field, dose = SPOILED[task]
     return {field: max(dose, min(1.0, 2 * setting.get(field)))}
@@ -176,7 +177,7 @@ def comparisons(study: StudySpec, made: Design, task: str) -> list[Comparison | 
         treatment: str,
         control: str = DEFAULT,
         *,
-        kind: str = "superiority",
+        kind: Kind = "superiority",
         primary: bool = False,
         measure: str = "metric",
     ) -> Comparison | Asked:

@@ -276,7 +276,7 @@ class Plan:
             initialiser=np.int32(self.pool.initialisers.index(initialiser(setting))),
             twin=np.bool_(arm.twin),
             rows=padded(view.train),
-            count=np.int32(len(view.train)),
+            train_count=np.int32(len(view.train)),
             validation=padded(view.validation),
             validation_count=np.int32(len(view.validation)),
             targets=view.targets,

@@ -69,7 +69,7 @@ def curves(history: History) -> dict[str, np.ndarray]:
     """The training loss and the evaluations of every trial, as written to curves.npz."""
     steps, loss = history.loss_curve()
     arrays = {"loss_step": steps} | {f"loss_{name}": values for name, values in loss.items()}
-    arrays["bin_width"] = np.int64(bin_width(history.plan.total_steps))
+    arrays["bin_width"] = np.array(bin_width(history.plan.total_steps))
     arrays["eval_step"] = history.eval_steps
     for name, values in history.arrays.items():
         if name.startswith("eval/"):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from convergence import flags
 from convergence.flags import Options
 
-PRESETS = {
+PRESETS: flags.Presets = {
     "smoke": {"steps": 16, "num_seeds": 2, "hidden": (16,), "lanes": 64, "eval_every": 8},
     "quick": {"steps": 500, "num_seeds": 8},
     "paper": {"steps": 1100, "num_seeds": 32},

@@ -14,7 +14,7 @@ from convergence import flags, names
 from convergence.errors import UserError
 from convergence.flags import Options
 
-PRESETS = {
+PRESETS: flags.Presets = {
     "smoke": {"steps": 20, "num_seeds": 2, "hidden": (16,), "lanes": 32},
     "quick": {"steps": 600, "num_seeds": 8},
     "paper": {"steps": 1100, "num_seeds": 32},

@@ -13,7 +13,7 @@ from convergence import flags
 from convergence.flags import Options
 from convergence.spec import Arm
 
-PRESETS = {
+PRESETS: flags.Presets = {
     "smoke": {"steps": 20, "num_seeds": 2, "hidden": (16,), "lanes": 4},
     "quick": {"steps": 1100, "num_seeds": 8},
     "paper": {"steps": 1100, "num_seeds": 64},

@@ -217,7 +217,7 @@ class Population:
 
     def _rows(self, lane: Lane, shared: Shared, which: jax.Array) -> tuple[jax.Array, jax.Array]:
         rows = jnp.where(which == TRAIN, lane.rows, lane.validation)
-        count = jnp.where(which == TRAIN, lane.count, lane.validation_count)
+        count = jnp.where(which == TRAIN, lane.train_count, lane.validation_count)
         test = which == TEST
         return jnp.where(test, shared.test, rows), jnp.where(test, shared.test_count, count)
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 PyTree = Any
+Array = Any  # of inputs: NumPy on the host, jax.Array in a program
 RAW_STEPS = 256  # losses kept one by one, from the first step
 BINS = 1000  # bins that hold the rest of the run
 MARKS = 1024  # fingerprints kept of a run
@@ -21,37 +22,37 @@ SKETCH_SIZE = 64
 class Lane(NamedTuple):
     """A trial's inputs: keys and numbers, and a view of the shared rows."""
 
-    keys: dict[str, jax.Array]  # source -> uint32[2]
-    hyper: dict[str, jax.Array]  # traced hyperparameters, float32 scalars
-    loss: jax.Array  # int32: index into Algorithm.losses
-    schedule: jax.Array  # int32: row of Shared.shapes
-    plateau: jax.Array  # float32: 1 where the loss controls the rate, else 0
-    steps: jax.Array  # int32: the trial's length; 0 in padding lanes
-    initialiser: jax.Array  # int32: index into Program.initialisers
-    twin: jax.Array  # bool: flip one bit of one initial weight
-    rows: jax.Array  # int32[capacity]: training rows of Shared.x, then padding
-    count: jax.Array  # int32: how many training rows there are
-    validation: jax.Array  # int32[capacity]: validation rows, then padding
-    validation_count: jax.Array  # int32
-    targets: jax.Array  # [all rows] int32 classes or float32, as this trial is told them
-    x_mean: jax.Array  # float32[features]
-    x_scale: jax.Array  # float32[features]
-    y_mean: jax.Array  # float32
-    y_scale: jax.Array  # float32
-    prior: jax.Array  # float32[outputs]: output bias that predicts the training targets' base rate
-    active: jax.Array  # bool[features]: inputs that are not constant over the training rows
+    keys: dict[str, Array]  # source -> uint32[2]
+    hyper: dict[str, Array]  # traced hyperparameters, float32 scalars
+    loss: Array  # int32: index into Algorithm.losses
+    schedule: Array  # int32: row of Shared.shapes
+    plateau: Array  # float32: 1 where the loss controls the rate, else 0
+    steps: Array  # int32: the trial's length; 0 in padding lanes
+    initialiser: Array  # int32: index into Program.initialisers
+    twin: Array  # bool: flip one bit of one initial weight
+    rows: Array  # int32[capacity]: training rows of Shared.x, then padding
+    train_count: Array  # int32: how many training rows there are
+    validation: Array  # int32[capacity]: validation rows, then padding
+    validation_count: Array  # int32
+    targets: Array  # [all rows] int32 classes or float32, as this trial is told them
+    x_mean: Array  # float32[features]
+    x_scale: Array  # float32[features]
+    y_mean: Array  # float32
+    y_scale: Array  # float32
+    prior: Array  # float32[outputs]: output bias that predicts the training targets' base rate
+    active: Array  # bool[features]: inputs that are not constant over the training rows
 
 
 class Shared(NamedTuple):
     """What all lanes read."""
 
-    x: jax.Array  # float32[all rows, features], raw units, NaN where missing
-    y: jax.Array  # [all rows] clean targets
-    test: jax.Array  # int32[capacity]: test rows, then padding
-    test_count: jax.Array  # int32
-    shapes: jax.Array  # float32[schedules, steps]: multiplier of the peak rate at each step
-    bin_width: jax.Array  # int32: steps in one bin of the recorded curve
-    fingerprint_every: jax.Array  # int32: 0 = never
+    x: Array  # float32[all rows, features], raw units, NaN where missing
+    y: Array  # [all rows] clean targets
+    test: Array  # int32[capacity]: test rows, then padding
+    test_count: Array  # int32
+    shapes: Array  # float32[schedules, steps]: multiplier of the peak rate at each step
+    bin_width: Array  # int32: steps in one bin of the recorded curve
+    fingerprint_every: Array  # int32: 0 = never
 
 
 class TrainState(NamedTuple):

@@ -113,15 +113,15 @@ def initial_state(program: Program, lane: Lane) -> TrialState:
 
 def epoch_begins(program: Program, lane: Lane, step: jax.Array) -> jax.Array:
     """Whether this step is the first of an epoch; the last partial batch is dropped."""
-    per_epoch = jnp.maximum(lane.count // program.algorithm.batch_size, 1)
+    per_epoch = jnp.maximum(lane.train_count // program.algorithm.batch_size, 1)
     return step % per_epoch == 0
 
 
 def draw_order(program: Program, lane: Lane, step: jax.Array) -> jax.Array:
     """int32[capacity]: the order of the epoch that this step is in."""
-    per_epoch = jnp.maximum(lane.count // program.algorithm.batch_size, 1)
+    per_epoch = jnp.maximum(lane.train_count // program.algorithm.batch_size, 1)
     epoch = step // per_epoch
-    return epoch_order(wrap(lane.keys["order"]), epoch, lane.count, program.capacity)
+    return epoch_order(wrap(lane.keys["order"]), epoch, lane.train_count, program.capacity)
 
 
 def runs(lane: Lane, state: TrialState, step: jax.Array) -> jax.Array:
@@ -135,7 +135,7 @@ def advance(
     """The state after the step of this index; the epoch's order is already there."""
     algorithm = program.algorithm
     size = algorithm.batch_size
-    per_epoch = jnp.maximum(lane.count // size, 1)
+    per_epoch = jnp.maximum(lane.train_count // size, 1)
     places = jax.lax.dynamic_slice(state.order, ((step % per_epoch) * size,), (size,))
     rows = lane.rows[places]
     x = prepared_inputs(program, lane, shared, rows)

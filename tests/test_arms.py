@@ -1,0 +1,36 @@
+"""The summary of one arm: what diverged is counted, never averaged."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from convergence.analysis.arms import arm_summary
+
+SAMPLE = np.array([0.3, -0.1, 0.8, 0.25, 1.9, 0.4, 0.05, 0.6])
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(17)
+
+
+def test_arm_summary_counts_what_diverged() -> None:
+    """Protects means from diverged trials, which are a proportion of their own."""
+    values = np.array([*SAMPLE, math.nan, math.inf])
+    summary = arm_summary(values, rng(), replicates=999)
+    assert summary.mean.estimate == pytest.approx(SAMPLE.mean())
+    assert (summary.n, summary.mean.n, summary.diverged_count) == (10, 8, 2)
+    assert summary.diverged.high == pytest.approx(stats.binomtest(2, 10).proportion_ci().high)
+    assert (summary.minimum, summary.maximum) == (-0.1, 1.9)
+    assert summary.sd == pytest.approx(SAMPLE.std(ddof=1))
+    assert any("2 of 10 trials diverged" in warning for warning in summary.warnings)
+
+
+@pytest.mark.parametrize("values", [[], [math.nan] * 3, [0.5], [0.5, 0.5], [0.1, 0.2, 0.3, 0.4]])
+def test_arm_summaries_are_strict_json(values: list[float]) -> None:
+    """Protects summary.json from arms of which little or nothing finished."""
+    json.dumps(arm_summary(values, rng(), replicates=999).to_json(), allow_nan=False)
