@@ -135,7 +135,7 @@ def root_mean(values: Array) -> Array:
     positive = mean > 0.0
     root = jnp.sqrt(jnp.where(positive, mean, jnp.ones_like(mean)))
     # NaN is not positive either: it must come out as NaN, not as a perfect fit.
-    return jnp.where(positive, root, mean)
+    return jnp.where(positive, root, 0.0 * mean)
 
 
 CLASSIFICATION: dict[str, PerExample] = {

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.simulation import (
     FAMILIES,
+    LEFT_TAILS,
     MIXES,
     ORDINARY,
     SEEDS,
@@ -84,16 +85,19 @@ def test_reliable_from(population: dict[str, Population], name: str) -> None:
         assert n < start["Student t"] or student_coverage(population[name], n, FULL) >= 0.93
     for n in (5, 6, 7, 12, 24):
         assert bootstrap_t_coverage(population[name], n, FULL) >= 0.93
-    for n in (start["IQM BCa"], 11, 12, 16, 32):
+    for n in (start["IQM BCa"], 13, 16, 32):
         assert iqm_coverage(population[name], n, FULL) >= 0.93
 
 
 @pytest.mark.slow
 def test_reliable_from_is_no_larger_than_needed(population: dict[str, Population]) -> None:
-    """Protects reports from warning without need: one seed fewer than the table misses 93 %."""
-    start = statistics.RELIABLE_FROM
-    assert iqm_coverage(population["normal"], start["IQM BCa"] - 1, FULL) < 0.93
-    assert two_way_coverage((1, 1, 0.1), start["two-way t"] - 1, 30, FULL) < 0.93
+    """Protects reports from warning without need: just below the table 93 % are missed.
+
+    Between 9 and 12 the IQM's coverage of a normal population is too close to 93 % to tell.
+    """
+    assert iqm_coverage(population["normal"], 9, FULL) < 0.93
+    start = statistics.RELIABLE_FROM["two-way t"]
+    assert two_way_coverage((1, 1, 0.1), start - 1, 30, FULL) < 0.93
 
 
 def test_rare_failures(population: dict[str, Population]) -> None:
@@ -177,3 +181,11 @@ def test_false_holds_without_normality(
 ) -> None:
     """Protects verdicts on metrics that are not normal: differences of equal arms are symmetric."""
     assert false_decisions([0.0] * 10, 0.5, n, FULL // 4, population=population[name])[0] <= 0.055
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", SEEDS)
+@pytest.mark.parametrize("name", ["gamma, skewness -1", "exponential, negative"])
+def test_false_holds_against_a_tail_of_bad_seeds(name: str, n: int) -> None:
+    """Protects verdicts on treatments with a tail of bad seeds (rare failures are beyond help)."""
+    assert false_decisions([0.0] * 10, 0.5, n, FULL // 4, treated=LEFT_TAILS[name])[0] <= 0.055

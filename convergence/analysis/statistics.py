@@ -22,7 +22,7 @@ SpeaksOf = Literal["seeds", "seeds and rows"]
 # effects in several proportions, n being the smaller of seeds and rows). More skewed populations
 # need more. Measured and checked by tests/test_statistics_simulation.py; exact methods are absent.
 RELIABLE_FROM: Mapping[str, int] = MappingProxyType(
-    {"Student t": 2, "bootstrap-t": 5, "IQM BCa": 10, "two-way t": 4}
+    {"Student t": 2, "bootstrap-t": 5, "IQM BCa": 12, "two-way t": 4}
 )
 
 

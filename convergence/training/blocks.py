@@ -155,6 +155,10 @@ class BlockRun:
 
     def run(self) -> dict[str, np.ndarray]:
         """Trains the block to its end; arrays of its records by name, leading axis trials."""
+        return self._records(self.train())
+
+    def train(self) -> Any:
+        """Trains the block to its end; the lanes' states, on the devices."""
         population = self.population
         state = population.initialise(self.lanes, self.counts)
         done, state = self._resume(state)
@@ -175,7 +179,7 @@ class BlockRun:
                 )
             diverged = int((population.gather(state.first_bad, self.count) >= 0).sum())
             self.progress(stop, diverged)
-        return self._records(state)
+        return state
 
     def _records(self, state: Any) -> dict[str, np.ndarray]:
         population, total = self.population, self.cadence.total

@@ -57,6 +57,18 @@ def _rare_failures(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return rng.standard_normal(shape) - 40.0 * (rng.random(shape) < 0.05)
 
 
+# Treatments with the control's mean but a tail of bad seeds: the hardest case for Student's t.
+LEFT_TAILS = {
+    "gamma, skewness -1": Population(
+        lambda rng, shape: 2 - 0.5 * rng.gamma(4, size=shape), 0.0, math.nan
+    ),
+    "exponential, negative": Population(
+        lambda rng, shape: 1 - rng.exponential(size=shape), 0.0, math.nan
+    ),
+    "rare failures": Population(lambda rng, shape: _rare_failures(rng, shape) + 2.0, 0.0, math.nan),
+}
+
+
 def populations() -> dict[str, Population]:
     """All populations by name. The rare failures' IQM is found from a large sample."""
     large = np.sort(_rare_failures(np.random.default_rng(9), (2_000_000,)))
@@ -181,12 +193,15 @@ def false_decisions(
     *,
     kind: Kind = "superiority",
     population: Population | None = None,
+    treated: Population | None = None,
     divergence: float = 0.0,
 ) -> tuple[float, float]:
     """Share of families with a false 'holds' and with a false 'fails', of arms sharing a control.
 
     Args:
         effects: [m] true effects in standard deviations of one arm.
+        population: of every arm, normal by default.
+        treated: of the treatments, with mean 0, where it is another than the control's.
         divergence: probability that a trial of any arm diverges.
 
     A 'holds' is false where the claim's hypothesis is false: effect <= 0 (superiority), <= -margin
@@ -206,6 +221,8 @@ def false_decisions(
     errors = np.zeros(2)
     for _ in range(replications):
         arms = draw(rng, (len(effects) + 1, n))
+        if treated:
+            arms[1:] = treated.draw(rng, (len(effects), n))
         if divergence:
             arms[rng.random(arms.shape) < divergence] = np.nan
         control, treatments = arms[0], arms[1:] + true[:, None]

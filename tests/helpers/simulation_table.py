@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from helpers.simulation import (
     FAMILIES,
+    LEFT_TAILS,
     MIXES,
     SEEDS,
     Array,
@@ -115,6 +116,8 @@ def _error_tables(known: dict[str, Population], replications: int) -> Iterator[s
         rows.append(
             [f"none true, margin .5, {name}", *errors([0.0] * 10, 0.5, population=known[name])]
         )
+    for name, tail in LEFT_TAILS.items():
+        rows.append([f"none true, treatments {name}", *errors([0.0] * 10, 0.5, treated=tail)])
     rows.append(["all at the margin", *errors([1.0] * 10, 1.0)])
     rows.append(["non-inferiority, all at it", *errors([-1.0] * 10, 1.0, kind="non-inferiority")])
     rows.append(["equivalence, all at it", *errors([1.0] * 10, 1.0, kind="equivalence")])
