@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from convergence.errors import UserError
-from convergence.reporting.provenance import usable_cores
 
 DONE, FAULT, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 PLATFORMS = ("auto", "cpu", "gpu", "tpu")
-_HOST_DEVICES = "--xla_force_host_platform_device_count"
 _WIDTH = 80
 
 
@@ -34,21 +32,15 @@ class FlagHelp:
     help: str
 
 
-def set_environment(platform: str, devices: int) -> None:
-    """Chooses JAX's platform and splits the host into devices, before JAX is imported.
+def set_environment(platform: str) -> None:
+    """Chooses JAX's platform, before JAX is imported.
 
     Args:
         platform: one of `PLATFORMS`; auto leaves the choice to JAX (and JAX_PLATFORMS).
-        devices: host devices on CPU; 0 for the number of usable cores, unless XLA_FLAGS says.
     """
     if platform != "auto":
         # The CPU stays available beside an accelerator, for work on the host.
         os.environ["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda,cpu", "tpu": "tpu,cpu"}[platform]
-    given = os.environ.get("XLA_FLAGS", "")
-    if platform in ("auto", "cpu") and (devices or _HOST_DEVICES not in given):
-        kept = [flag for flag in given.split() if not flag.startswith(_HOST_DEVICES)]
-        count = devices or usable_cores()
-        os.environ["XLA_FLAGS"] = " ".join([*kept, f"{_HOST_DEVICES}={count}"])
 
 
 def check_platform(platform: str) -> None:

@@ -32,7 +32,7 @@ _SWITCHES: dict[str, tuple[Any, str]] = {
     "allow_drift": (False, "resume even if versions or hardware changed"),
     "tensorboard": (True, "write TensorBoard event files"),
     "platform": ("auto", f"where to run ({', '.join(command.PLATFORMS)})"),
-    "devices": (0, "devices to split the CPU into (0: one for each usable core)"),
+    "workers": (0, "trials that run at once on CPU (0: one for each usable core)"),
     "dry_run": (False, "tell trials, memory and estimated time; train nothing"),
 }
 _NOT_REPEATED = ("workdir", "overwrite", "resume", "allow_drift", "dry_run")
@@ -49,7 +49,7 @@ class Options:
         explicit: names of the flags that were given.
         extra: the experiment's own flags, by name.
         preset: "" where none applies.
-        devices: host devices on CPU; 0 for one for each usable core.
+        workers: threads that train on CPU; 0 for one for each usable core.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Options:
     allow_drift: bool = False
     tensorboard: bool = True
     platform: str = "auto"
-    devices: int = 0
+    workers: int = 0
     preset: str = ""
     dry_run: bool = False
     explicit: frozenset[str] = frozenset()
@@ -238,8 +238,8 @@ def read(
             raise unknown_name(str(values[flag]), map(str, choices[0]), flag, flag)
     if values["platform"] not in command.PLATFORMS:
         raise unknown_name(values["platform"], command.PLATFORMS, "platform", "platform")
-    if values["devices"] < 0:
-        raise UserError(f"{values['devices']} is out of range; must be at least 0.", "devices")
+    if values["workers"] < 0:
+        raise UserError(f"{values['workers']} is out of range; must be at least 0.", "workers")
     switches = {flag: values[flag] for flag in _SWITCHES if flag != "workdir"}
     return Options(
         name=name,
@@ -304,7 +304,7 @@ def launch(
     except UserError as error:
         command.say(f"{name}: {error}")
         sys.exit(command.MISTAKE)
-    command.set_environment(options.platform, options.devices)
+    command.set_environment(options.platform)
 
     def run() -> None:
         command.check_platform(options.platform)

@@ -88,6 +88,7 @@ class Laboratory:
                 want=want,
                 workdir=workdir,
                 progress=lambda done, total, diverged: bar.update(done, total, diverged),
+                machine=Machine.here(self.options.workers),
                 populations=self.populations,
             )
             history = runner.run()
@@ -140,7 +141,7 @@ def open_laboratory(
         options.name, question, options.setting.changed(base or {}), options.run, tuple(chosen)
     )
     study = resolve(spec.validate(study), dataset)
-    runner = Study(study, dataset)  # says what does not fit before a folder is touched
+    runner = Study(study, dataset, Machine.here(options.workers))  # says what does not fit before a folder is touched
     if options.dry_run:
         print(estimate_text(runner))
         yield None
@@ -189,14 +190,14 @@ def estimate_text(runner: Study) -> str:
     run = runner.plan.study.run
     batch = max(setting.train.batch_size for setting in runner.plan.settings)
     flops = 6.0 * told["parameters"] * batch * told["steps"]
-    seconds = flops * SECONDS_PER_FLOP / len(runner.machine.devices)
+    seconds = flops * SECONDS_PER_FLOP / len(runner.machine.workers)
     seconds += SECONDS_PER_PROGRAM * told["programs"]
     lanes = min(run.lanes, told["trials"])
     memory = lanes * told["parameters"] * 4 * 4 / 2**20
     return (
         f"{told['trials']} trials in {told['programs']} programs, {told['steps']} steps in all;\n"
         f"about {memory:.0f} MiB of state beside JAX's own; roughly {duration(seconds)} on"
-        f" {len(runner.machine.devices)} device(s), compiling included (dense layers; convolutions"
+        f" {len(runner.machine.workers)} worker(s), compiling included (dense layers; convolutions"
         " and recurrent ones take longer).\nNothing was trained and nothing written."
     )
 

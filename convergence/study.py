@@ -16,10 +16,11 @@ from convergence.errors import UserError, unknown_name
 from convergence.history import History
 from convergence.plan import Group, Plan, Trial
 from convergence.reporting import files
+from convergence.reporting.provenance import usable_cores
 from convergence.reporting.workdir import Workdir
 from convergence.spec import StudySpec
 from convergence.training.blocks import BlockRun, Cadence, Want, bin_width
-from convergence.training.population import Population
+from convergence.training.population import Population, Replicated
 from convergence.training.state import MARKS, Shared
 
 DEFAULT_MARGINS = {"accuracy": 0.01, "cross_entropy": 0.02, "brier": 0.01, "r2": 0.01}
@@ -28,16 +29,23 @@ RELATIVE_MARGIN = 0.02  # of the target's standard deviation: rmse, mae
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """Where a study runs: devices, and how lanes share one (``map`` on CPU, else ``vmap``)."""
+    """Where a study runs.
 
-    devices: tuple[jax.Device, ...]
+    Attributes:
+        workers: the device of each worker; on CPU the first device, once for each core to use.
+        mode: how the lanes of a shard run, ``map`` (on CPU) or ``vmap``.
+    """
+
+    workers: tuple[jax.Device, ...]
     mode: str
 
     @classmethod
-    def here(cls) -> Machine:
-        """All of this process's devices, with the mode that suits them."""
+    def here(cls, workers: int = 0) -> Machine:
+        """This process's devices, or `workers` threads on CPU (0: one for each usable core)."""
         devices = tuple(jax.local_devices())
-        return cls(devices, "map" if devices[0].platform == "cpu" else "vmap")
+        if devices[0].platform != "cpu":
+            return cls(devices, "vmap")
+        return cls(devices[:1] * (workers or usable_cores()), "map")
 
 
 def resolve(study: StudySpec, dataset: Dataset) -> StudySpec:
@@ -142,7 +150,7 @@ class Study:
     Args:
         study: a resolved spec (`resolve`).
         dataset: its data.
-        machine: devices and mode.
+        machine: workers and mode.
         want: what is computed beside the training.
         workdir: where records and checkpoints go; None keeps all in memory.
         segment: return to the host at least every so many steps (0: as evaluations need).
@@ -175,10 +183,10 @@ class Study:
         lanes, machine = self.plan.study.run.lanes, self.machine
         key = (group.key, lanes, machine)
         if key not in self._populations:
-            self._populations[key] = Population(group.program, lanes, machine.devices, machine.mode)
+            self._populations[key] = Population(group.program, lanes, machine.workers, machine.mode)
         return self._populations[key]
 
-    def _shared(self, population: Population) -> Shared:
+    def _shared(self, population: Population) -> Replicated:
         plan, capacity = self.plan, population.program.capacity
         test = np.zeros(capacity, np.int32)
         test[: len(plan.test)] = plan.test
@@ -191,12 +199,12 @@ class Study:
             bin_width=np.int32(bin_width(plan.total_steps)),
             fingerprint_every=np.int32(plan.study.run.fingerprint_every),
         )
-        return jax.device_put(arrays, population.shared_sharding)
+        return population.replicate(arrays)
 
     def _block(
         self,
         population: Population,
-        shared: Shared,
+        shared: Replicated,
         group: Group,
         trials: tuple[Trial, ...],
         number: int,

@@ -33,7 +33,7 @@ def test_defaults_are_the_specs() -> None:
     assert found.setting == spec.Setting()
     assert found.run == spec.RunSpec()
     assert found.workdir == Path("runs/exp")
-    assert (found.tensorboard, found.platform, found.devices) == (True, "auto", 0)
+    assert (found.tensorboard, found.platform, found.workers) == (True, "auto", 0)
     assert (found.preset, found.explicit) == ("", frozenset())
     assert found.extra == {"mode": "slow", "share": 0.5, "test": False}
 
@@ -96,7 +96,7 @@ def test_flagfile_repeats_the_study(tmp_path: Path) -> None:
     assert (again.setting, again.run, again.extra) == (given.setting, given.run, given.extra)
     assert (again.preset, again.tensorboard) == ("quick", False)
     assert (again.workdir, again.overwrite, again.dry_run) == (Path("runs/exp"), False, False)
-    for name in ("workdir", "overwrite", "resume", "dry_run", "devices"):
+    for name in ("workdir", "overwrite", "resume", "dry_run", "workers"):
         assert f"--{name}" not in given.flagfile_text()
     # Lengths told in epochs come back as epochs, and a flag beside the file overrides it.
     epochs = options("--epochs=4")
@@ -141,7 +141,7 @@ MISTAKES = [
     ("--data_path=x.csv", r"--data_path: is only read with --dataset=file"),
     ("--preset=big", r"--preset: unknown preset 'big'"),
     ("--platform=xpu", r"--platform: unknown platform 'xpu'"),
-    ("--devices=-1", r"--devices: -1 is out of range"),
+    ("--workers=-1", r"--workers: -1 is out of range"),
     ("--mode=odd", r"--mode: unknown mode 'odd'"),
     ("--share=half", r"--share: 'half' is not a number"),
     ("--flagfile=/none", r"--flagfile: cannot read it: No such file or directory: '/none'"),

@@ -6,114 +6,15 @@ Each test compares every array of the trials' final states and of their records 
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
-from typing import Any
 
-import jax
 import numpy as np
 import pytest
+from helpers.trials import MODELS, STEPS, assert_same, dataset, reference, study, trained
 
-from convergence import data
-from convergence.spec import (
-    Arm,
-    DataSpec,
-    ModelSpec,
-    RunSpec,
-    Setting,
-    StudySpec,
-    TrainSpec,
-    validate,
-)
-from convergence.study import Machine, Study, resolve
-from convergence.training.blocks import BlockRun
+from convergence.study import Study
 from convergence.training.fingerprint import join
-from convergence.training.population import Population
-
-STEPS = 23
-DATA = DataSpec(dataset="teacher_classification", generated_rows=173)  # an odd count of rows
-MODELS = {
-    "mlp": ModelSpec(model="mlp", hidden=(9, 7), dropout=0.25),
-    "mlp_batch_norm": ModelSpec(model="mlp", hidden=(9,), batch_norm=True, dropout=0.1),
-    "cnn": ModelSpec(model="cnn", hidden=(3, 5), batch_norm=True),
-    "gru": ModelSpec(model="gru", hidden=(5,), dropout=0.1),
-}
-HOT = Arm.of("hot", learning_rate=3e38)  # diverges within a few steps
-ARMS = (Arm("base"), HOT, Arm.of("cosine", schedule="cosine", weight_decay=0.01))
 
 pytestmark = pytest.mark.parametrize("model", MODELS)
-
-
-@cache
-def dataset() -> data.Dataset:
-    """The rows all these trials are trained on."""
-    return data.load(DATA)
-
-
-def study(model: str, seeds: int, **run: Any) -> StudySpec:
-    """Three arms, one of which diverges, on `seeds` seeds."""
-    train = TrainSpec(steps=STEPS, batch_size=13, learning_rate=0.01)
-    vary = ("init", "order", "dropout", "split", "corrupt")
-    every = {"fingerprint_every": 5, "eval_every": 9} | run
-    spec = StudySpec(
-        setting=Setting(DATA, MODELS[model], train),
-        run=RunSpec(num_seeds=seeds, lanes=64, vary=vary, **every),
-        arms=ARMS,
-    )
-    return resolve(validate(spec), dataset())
-
-
-@cache
-def population(model: str, devices: int, mode: str = "map") -> Population:
-    """The compiled program of a model, on so many devices; compiled once for all tests."""
-    group = Study(study(model, 1), dataset()).plan.groups[0]
-    return Population(group.program, 64, jax.devices()[:devices], mode)
-
-
-def trained(
-    model: str,
-    seeds: int,
-    *,
-    devices: int = 2,
-    segment: int = 0,
-    picked: tuple[int, ...] | None = None,
-    mode: str = "map",
-    **run: Any,
-) -> dict[str, np.ndarray]:
-    """Every array of the final states and records of a block's trials, by name; axis 0 trials."""
-    runner = Study(study(model, seeds, **run), dataset(), segment=segment)
-    group, compiled = runner.plan.groups[0], population(model, devices, mode)
-    assert group.program.capacity == compiled.program.capacity
-    trials = group.trials if picked is None else tuple(group.trials[k] for k in picked)
-    block = BlockRun(
-        compiled,
-        runner.plan.lanes(group, trials),
-        runner._shared(compiled),
-        runner.cadence,
-        runner.want,
-    )
-    state = block.train()
-    arrays = block._records(state)
-    tree = compiled.gather(state, len(trials))
-    names = jax.tree_util.tree_leaves_with_path(tree)
-    return arrays | {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in names}
-
-
-@cache
-def reference(model: str) -> dict[str, np.ndarray]:
-    """21 seeds × 3 arms (63 trials, an odd count) on two devices."""
-    return trained(model, 21)
-
-
-def assert_same(
-    found: dict[str, np.ndarray], expected: dict[str, np.ndarray], index: Any, skip: str = ""
-) -> None:
-    """Asserts that every array equals the expected trials' bit for bit (NaN equals NaN)."""
-    assert found.keys() == expected.keys()
-    for name, values in found.items():
-        if skip and skip in name:
-            continue
-        # Bits, not values: -0 is not 0, and one NaN is not another.
-        assert values.tobytes() == np.ascontiguousarray(expected[name][index]).tobytes(), name
 
 
 def test_the_reference_is_worth_comparing(model: str) -> None:
@@ -150,9 +51,10 @@ def test_fewer_seeds(model: str) -> None:
     assert_same(trained(model, 1), reference(model), slice(0, 3))
 
 
-def test_one_device(model: str) -> None:
-    """Protects line 2: one forced host device or two, the bits are the same."""
-    assert_same(trained(model, 21, devices=1), reference(model), slice(None))
+def test_one_worker_on_another_device(model: str) -> None:
+    """Protects line 2: one worker or two, on the first or second host device: the same bits."""
+    found = trained(model, 21, place=1, workers=1)
+    assert_same(found, reference(model), slice(None))
 
 
 @pytest.mark.parametrize("segment", [1, 7, 50])
@@ -187,15 +89,3 @@ def test_freezing_a_source(model: str) -> None:
         for source in ("init", "order"):
             assert np.array_equal(left.keys[source], right.keys[source])
         assert not np.array_equal(left.keys["dropout"], right.keys["dropout"])
-
-
-def test_side_by_side_lanes(model: str) -> None:
-    """Protects line 2 where lanes run under vmap: at one width neighbours change no bit."""
-    if model not in ("mlp", "cnn"):
-        pytest.skip("one dense and one convolutional program stand for the mapped lanes")
-    full = trained(model, 21, mode="vmap", devices=1)
-    alone = trained(model, 21, mode="vmap", devices=1, picked=(31,))
-    assert_same(alone, full, [31])
-    solo = reference(model)["final/train/accuracy"]
-    close = np.abs(full["final/train/accuracy"] - solo)
-    assert np.nanmax(close) < 0.1  # the same trials up to rounding

@@ -10,12 +10,11 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import jax
 import numpy as np
 
 from convergence.training import checkpoint
-from convergence.training.population import TEST, TRAIN, VALIDATION, Population
-from convergence.training.state import BINS, MARKS, RAW_STEPS, SKETCHES, Lane, Shared
+from convergence.training.population import TEST, TRAIN, VALIDATION, Population, Replicated
+from convergence.training.state import BINS, MARKS, RAW_STEPS, SKETCHES, Lane
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +82,7 @@ class BlockRun:
     Args:
         population: the compiled program.
         lanes: one Lane a trial, at most `population.lanes`.
-        shared: arrays on the devices (`Population.shared_sharding`).
+        shared: arrays on the devices (`Population.replicate`).
         cadence: when the host looks.
         want: what is computed beside the training.
         index: the block's number, for its checkpoints.
@@ -95,7 +94,7 @@ class BlockRun:
         self,
         population: Population,
         lanes: Sequence[Lane],
-        shared: Shared,
+        shared: Replicated,
         cadence: Cadence,
         want: Want,
         index: int = 0,
@@ -103,10 +102,8 @@ class BlockRun:
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.population = population
+        self.block = population.deal(lanes)
         self.count = len(lanes)
-        idle = lanes[0]._replace(steps=np.zeros((), np.int32))
-        self.lanes = population.spread([*lanes, *[idle] * (population.lanes - len(lanes))])
-        self.counts = jax.device_put(population.counts(self.count), population.lane_sharding)
         self.shared = shared
         self.cadence = cadence
         self.want = want
@@ -116,10 +113,7 @@ class BlockRun:
         self.evaluations: list[dict[str, np.ndarray]] = []
 
     def _metrics(self, state: Any, which: int, clean: bool) -> dict[str, np.ndarray]:
-        told = self.population.evaluate(
-            self.lanes, self.shared, self.counts, state, np.int32(which), np.bool_(clean)
-        )
-        return self.population.gather(told, self.count)
+        return self.population.evaluate(self.block, self.shared, state, which, clean)
 
     def _evaluation(self, state: Any) -> dict[str, np.ndarray]:
         told = {f"validation/{k}": v for k, v in self._metrics(state, VALIDATION, False).items()}
@@ -140,7 +134,8 @@ class BlockRun:
         """The newest usable checkpoint's step and state; the given ones where there is none."""
         for step, read in self.store.checkpoints(self.index) if self.store else ():
             try:
-                found, extra = checkpoint.unpack(read(), state)
+                template = self.population.gather(state, self.population.lanes)
+                found, extra = checkpoint.unpack(read(), template)
             except (checkpoint.DamagedCheckpoint, OSError, ValueError) as error:
                 assert self.store is not None
                 self.store.damaged(self.index, step, str(error))
@@ -150,7 +145,7 @@ class BlockRun:
                 {name.removeprefix("eval/"): values[:, k] for name, values in extra.items()}
                 for k in range(done)
             ]
-            return step, jax.device_put(found, self.population.lane_sharding)
+            return step, self.population.restore(found)
         return 0, state
 
     def run(self) -> dict[str, np.ndarray]:
@@ -160,43 +155,41 @@ class BlockRun:
     def train(self) -> Any:
         """Trains the block to its end; the lanes' states, on the devices."""
         population = self.population
-        state = population.initialise(self.lanes, self.counts)
+        state = population.initialise(self.block)
         done, state = self._resume(state)
         if done == 0:
             self.evaluations = [self._evaluation(state)]
         for stop in self.cadence.boundaries():
             if stop <= done:
                 continue
-            state = population.segment(
-                self.lanes, self.shared, self.counts, state, np.int32(done), np.int32(stop)
-            )
+            state = population.segment(self.block, self.shared, state, done, stop)
             done = stop
             if self.cadence.evaluates(stop):
                 self.evaluations.append(self._evaluation(state))
             if self.store and self.cadence.saves(stop):
-                self.store.save_checkpoint(
-                    self.index, stop, checkpoint.pack(state, self._stacked())
-                )
-            diverged = int((population.gather(state.first_bad, self.count) >= 0).sum())
-            self.progress(stop, diverged)
+                whole = population.gather(state, population.lanes)
+                arrays = checkpoint.pack(whole, self._stacked())
+                self.store.save_checkpoint(self.index, stop, arrays)
+            bad = population.gather([shard.first_bad for shard in state], self.count)
+            self.progress(stop, int((bad >= 0).sum()))
         return state
 
     def _records(self, state: Any) -> dict[str, np.ndarray]:
         population, total = self.population, self.cadence.total
         which = TEST if self.want.test else VALIDATION
-        tables, words = population.finish(
-            self.lanes, self.shared, self.counts, state, np.int32(which)
-        )
-        record = population.gather(state.record, self.count)
+        tables, words = population.finish(self.block, self.shared, state, which)
+        light = [shard._replace(train=None, order=None) for shard in state]
+        ended = population.gather(light, self.count)
+        record = ended.record
         bins = min(BINS, -(-max(0, total - RAW_STEPS) // bin_width(total)))
-        every = int(np.asarray(self.shared.fingerprint_every))
+        every = int(np.asarray(next(iter(self.shared.values())).fingerprint_every))
         marks = min(MARKS, total // every) if every else 0
         sketches = min(SKETCHES, 1 + int(total).bit_length())
         arrays = {
-            "first_bad": population.gather(state.first_bad, self.count),
-            "steps_done": population.gather(state.step, self.count),
-            "control": population.gather(state.plateau.control, self.count),
-            "fingerprint": population.gather(words, self.count),
+            "first_bad": ended.first_bad,
+            "steps_done": ended.step,
+            "control": ended.plateau.control,
+            "fingerprint": words,
             "chain": record.chain,
             "marks": record.marks[:, :marks],
             "chains": record.chains[:, :marks],
@@ -214,5 +207,5 @@ class BlockRun:
         for split, told in scores.items():
             arrays |= {f"final/{split}/{name}": values for name, values in told.items()}
         if self.want.predictions:
-            arrays["predictions"] = population.gather(tables, self.count)
+            arrays["predictions"] = tables
         return arrays

@@ -1,21 +1,24 @@
-"""A population of trials as one compiled program: lanes, on each of the machine's devices.
+"""A population of trials as one compiled program, run by workers on shards of a block.
 
-On CPU the lanes of a device run one after another inside the program (mode ``map``): vmap buys
-nothing there and changes bits with its width. On GPU and TPU the lanes of a block run side by side
-(mode ``vmap``), at a width that belongs to the study. Lanes never communicate. Lane counts and trip
-counts are traced, so that one trial alone runs the executable that 64 run.
+A block's lanes are dealt out to shards of a fixed width, and one executable runs any shard. On CPU
+its lanes run one after another inside the program (mode ``map``: vmap buys nothing there and
+changes bits with its width), and as many threads as there are cores take shards in turn. On GPU and
+TPU a shard's lanes run side by side (mode ``vmap``) at a width that belongs to the study, one shard
+on each device. Lanes never communicate; lane counts and trip counts are traced. So the executable
+that trains a trial is the same whether it runs alone or among thousands, on one core or on many: a
+program partitioned over devices would be another program, with other fusions and other last bits.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from convergence.training import trial as trials
 from convergence.training.record import fingerprint_due, sketch_index
@@ -23,6 +26,17 @@ from convergence.training.state import SKETCHES, Lane, Shared, TrialState
 from convergence.training.trial import Program
 
 TRAIN, VALIDATION, TEST = 0, 1, 2  # which rows are evaluated
+SHARD = 4  # lanes of a shard on CPU: few enough to keep cores busy, more than the call's own cost
+
+Replicated = dict[jax.Device, Shared]
+
+
+class Block(NamedTuple):
+    """A block's inputs on the devices: an entry a shard."""
+
+    count: int  # trials
+    lanes: list[Lane]
+    counts: list[jax.Array]  # int32: trials of each shard
 
 
 def _at(tree: Any, index: jax.Array) -> Any:
@@ -110,110 +124,92 @@ def _side_by_side(
     return jax.lax.while_loop(goes_on, body, (start, states))[1]
 
 
-def placement(lanes: int, devices: int) -> np.ndarray:
-    """int64[lanes]: the slot (device-major) of each trial of a block, in order.
+class _Function:
+    """A function compiled once for each device, called for many shards at once."""
 
-    Each run of `devices` consecutive trials takes every device once, rotated by the digit sum of
-    its index (a generalised Thue–Morse sequence): no arm that recurs every few trials – and may
-    diverge, and so cost little – sits on one device alone.
-    """
-    per_device = lanes // devices
-    slots = np.empty(lanes, np.int64)
-    for index in range(lanes):
-        group, rest = divmod(index, devices)
-        turn, digits = group, 0
-        while devices > 1 and turn:
-            turn, digit = divmod(turn, devices)
-            digits += digit
-        slots[index] = ((rest + digits) % devices) * per_device + group
-    return slots
+    def __init__(
+        self, function: Callable[..., Any], donate: tuple[int, ...] = (), once: bool = False
+    ) -> None:
+        self._function = function
+        self._donate = donate
+        self._once = once
+        self._compiled: dict[jax.Device, Any] = {}
+        self._lock = threading.Lock()
+
+    def on(self, device: jax.Device, arguments: tuple[Any, ...]) -> Any:
+        """The executable for a device, compiled from the first arguments that it is called with."""
+        with self._lock:
+            if device not in self._compiled:
+                # What runs once a block is better compiled fast than run fast.
+                fast = {"xla_backend_optimization_level": 1}
+                options = fast if self._once and device.platform == "cpu" else None
+                jitted = jax.jit(
+                    self._function, donate_argnums=self._donate, compiler_options=options
+                )
+                self._compiled[device] = jitted.lower(*arguments).compile()
+            return self._compiled[device]
 
 
 class Population:
-    """The compiled functions of one program on given devices, over blocks of a fixed size.
+    """The compiled functions of one program, over blocks of a fixed number of lanes.
 
     Args:
         program: what is trained, on data of which form.
-        lanes: lanes of a block; rounded up to as many on each device, two at least.
-        devices: the devices that share each block.
-        mode: ``map`` (lanes of a device in turn) or ``vmap`` (at once).
+        lanes: lanes of a block (mode ``map``), or of each of its shards (``vmap``).
+        workers: the device of each worker; on CPU one device as often as cores shall be used.
+        mode: ``map`` (lanes of a shard in turn) or ``vmap`` (at once).
+
+    Attributes:
+        lanes: lanes of a block.
+        width: lanes of a shard.
+        shards: shards of a block.
     """
 
     def __init__(
-        self, program: Program, lanes: int, devices: Sequence[jax.Device], mode: str
+        self, program: Program, lanes: int, workers: Sequence[jax.Device], mode: str
     ) -> None:
         self.program = program
         self.mode = mode
-        self.devices = list(devices)
-        self.per_device = max(2, -(-lanes // len(self.devices)))
-        self.lanes = self.per_device * len(self.devices)
-        self.slots = placement(self.lanes, len(self.devices))
-        mesh = Mesh(np.array(self.devices), ("lanes",))
-        self._mesh = mesh
-        self.lane_sharding = NamedSharding(mesh, PartitionSpec("lanes"))
-        self.shared_sharding = NamedSharding(mesh, PartitionSpec())
+        self.workers = tuple(workers)
+        self.width = SHARD if mode == "map" else lanes
+        self.shards = -(-lanes // SHARD) if mode == "map" else len(self.workers)
+        self.lanes = self.width * self.shards
+        self._pool = ThreadPoolExecutor(len(self.workers), thread_name_prefix="lanes")
+        self._functions = {
+            "initialise": _Function(self._initialise, once=True),
+            "segment": _Function(self._segment, donate=(3,)),
+            "evaluate": _Function(self._evaluate),
+            "finish": _Function(self._finish, once=True),
+        }
 
-    def _compiled(
+    def device(self, shard: int) -> jax.Device:
+        """Where a shard's arrays live."""
+        return self.workers[0] if self.mode == "map" else self.workers[shard]
+
+    # The four programs: what each does for the lanes of one shard.
+
+    def _initialise(self, lanes: Lane, count: jax.Array) -> TrialState:
+        def one(lane: Lane) -> TrialState:
+            return trials.initial_state(self.program, lane)
+
+        return jax.vmap(one)(lanes) if self.mode == "vmap" else _one_by_one(one, count, lanes)
+
+    def _segment(
         self,
-        function: Callable[..., Any],
-        laned: tuple[bool, ...],
-        donate: tuple[int, ...] = (),
-        once: bool = False,
-    ) -> Any:
-        """`function` on each device's own lanes.
+        lanes: Lane,
+        shared: Shared,
+        count: jax.Array,
+        states: TrialState,
+        start: jax.Array,
+        until: jax.Array,
+    ) -> TrialState:
+        if self.mode == "vmap":
+            return _side_by_side(self.program, lanes, shared, states, start, until)
 
-        Args:
-            laned: which arguments have a lane axis.
-            donate: arguments whose memory the results take over.
-            once: it runs once a block, so that on CPU compiling it fast beats running it fast.
-        """
-        specs = tuple(PartitionSpec("lanes") if one else PartitionSpec() for one in laned)
-        mapped = jax.shard_map(
-            function,
-            mesh=self._mesh,
-            in_specs=specs,
-            out_specs=PartitionSpec("lanes"),
-            check_vma=False,  # the loops' zero carries vary by device, which the check cannot see
-        )
-        fast = {"xla_backend_optimization_level": 1}
-        options = fast if once and self.devices[0].platform == "cpu" else None
-        return jax.jit(mapped, donate_argnums=donate, compiler_options=options)
+        def one(lane: Lane, state: TrialState) -> TrialState:
+            return trials.segment(self.program, lane, shared, state, until)
 
-    @cached_property
-    def initialise(self) -> Any:
-        """Compiled ``(lanes, counts) -> states`` before the first step."""
-
-        def run(lanes: Lane, counts: jax.Array) -> TrialState:
-            def one(lane: Lane) -> TrialState:
-                return trials.initial_state(self.program, lane)
-
-            if self.mode == "vmap":
-                return jax.vmap(one)(lanes)
-            return _one_by_one(one, counts[0], lanes)
-
-        return self._compiled(run, (True, True), once=True)
-
-    @cached_property
-    def segment(self) -> Any:
-        """Compiled ``(lanes, shared, counts, states, start, until) -> states``; donates states."""
-
-        def run(
-            lanes: Lane,
-            shared: Shared,
-            counts: jax.Array,
-            states: TrialState,
-            start: jax.Array,
-            until: jax.Array,
-        ) -> TrialState:
-            if self.mode == "vmap":
-                return _side_by_side(self.program, lanes, shared, states, start, until)
-
-            def one(lane: Lane, state: TrialState) -> TrialState:
-                return trials.segment(self.program, lane, shared, state, until)
-
-            return _one_by_one(one, counts[0], lanes, states, start=states)
-
-        return self._compiled(run, (True, False, True, True, False, False), donate=(3,))
+        return _one_by_one(one, count, lanes, states, start=states)
 
     def _rows(self, lane: Lane, shared: Shared, which: jax.Array) -> tuple[jax.Array, jax.Array]:
         rows = jnp.where(which == TRAIN, lane.rows, lane.validation)
@@ -221,71 +217,131 @@ class Population:
         test = which == TEST
         return jnp.where(test, shared.test, rows), jnp.where(test, shared.test_count, count)
 
-    @cached_property
-    def evaluate(self) -> Any:
-        """Compiled ``(lanes, shared, counts, states, which, clean) -> metrics`` by name, [lanes].
+    def _evaluate(
+        self,
+        lanes: Lane,
+        shared: Shared,
+        count: jax.Array,
+        states: TrialState,
+        which: jax.Array,
+        clean: jax.Array,
+    ) -> dict[str, jax.Array]:
+        def one(lane: Lane, state: TrialState) -> dict[str, jax.Array]:
+            rows, number = self._rows(lane, shared, which)
+            targets = jnp.where(clean, shared.y, lane.targets)
+            return trials.evaluate(self.program, lane, shared, state, rows, number, targets)
 
-        `which` is TRAIN, VALIDATION or TEST; `clean` (bool) scores against uncorrupted targets.
+        if self.mode == "vmap":
+            return jax.vmap(one)(lanes, states)
+        return _one_by_one(one, count, lanes, states)
+
+    def _finish(
+        self, lanes: Lane, shared: Shared, count: jax.Array, states: TrialState, which: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        def one(lane: Lane, state: TrialState) -> tuple[jax.Array, jax.Array]:
+            rows, number = self._rows(lane, shared, which)
+            table = trials.predict(self.program, lane, shared, state, rows, number)
+            return table, trials.final_fingerprint(state)
+
+        if self.mode == "vmap":
+            return jax.vmap(one)(lanes, states)
+        return _one_by_one(one, count, lanes, states)
+
+    # What the host calls: lists with an entry a shard in, lists out.
+
+    def _run(self, name: str, arguments: Callable[[int], tuple[Any, ...]]) -> list[Any]:
+        """Calls a program for every shard, as workers come free; waits for all of them."""
+        function = self._functions[name]
+
+        def work(shard: int) -> Any:
+            given = arguments(shard)
+            executable = function.on(self.device(shard), given)
+            return jax.block_until_ready(executable(*given))
+
+        return list(self._pool.map(work, range(self.shards)))
+
+    def initialise(self, block: Block) -> list[TrialState]:
+        """The states before the first step."""
+        return self._run("initialise", lambda k: (block.lanes[k], block.counts[k]))
+
+    def segment(
+        self, block: Block, shared: Replicated, states: list[TrialState], start: int, until: int
+    ) -> list[TrialState]:
+        """The states after `until` steps, from those after `start`; takes the old ones' memory."""
+        span = (np.int32(start), np.int32(until))
+        return self._run(
+            "segment",
+            lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], *span),
+        )
+
+    def evaluate(
+        self, block: Block, shared: Replicated, states: list[TrialState], which: int, clean: bool
+    ) -> dict[str, np.ndarray]:
+        """Metrics by name, float32[trials].
+
+        Args:
+            which: rows to score: TRAIN, VALIDATION or TEST.
+            clean: score against uncorrupted targets.
         """
+        what = (np.int32(which), np.bool_(clean))
+        told = self._run(
+            "evaluate",
+            lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], *what),
+        )
+        return self.gather(told, block.count)
 
-        def run(
-            lanes: Lane,
-            shared: Shared,
-            counts: jax.Array,
-            states: TrialState,
-            which: jax.Array,
-            clean: jax.Array,
-        ) -> dict[str, jax.Array]:
-            def one(lane: Lane, state: TrialState) -> dict[str, jax.Array]:
-                rows, count = self._rows(lane, shared, which)
-                targets = jnp.where(clean, shared.y, lane.targets)
-                return trials.evaluate(self.program, lane, shared, state, rows, count, targets)
+    def finish(
+        self, block: Block, shared: Replicated, states: list[TrialState], which: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs float32[trials, capacity, outputs] in prepared units, and uint32[trials, 2].
 
-            if self.mode == "vmap":
-                return jax.vmap(one)(lanes, states)
-            return _one_by_one(one, counts[0], lanes, states)
-
-        return self._compiled(run, (True, False, True, True, False, False))
-
-    @cached_property
-    def finish(self) -> Any:
-        """Compiled ``(lanes, shared, counts, states, which) -> (outputs, fingerprints)``.
-
-        Outputs float32[lanes, capacity, outputs] in prepared units; fingerprints uint32[lanes, 2].
+        The second are the fingerprints of the states.
         """
+        rows = np.int32(which)
+        told = self._run(
+            "finish",
+            lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], rows),
+        )
+        return self.gather(told, block.count)
 
-        def run(
-            lanes: Lane, shared: Shared, counts: jax.Array, states: TrialState, which: jax.Array
-        ) -> tuple[jax.Array, jax.Array]:
-            def one(lane: Lane, state: TrialState) -> tuple[jax.Array, jax.Array]:
-                rows, count = self._rows(lane, shared, which)
-                table = trials.predict(self.program, lane, shared, state, rows, count)
-                return table, trials.final_fingerprint(state)
+    def replicate(self, shared: Shared) -> Replicated:
+        """The shared arrays on each device."""
+        return {device: jax.device_put(shared, device) for device in set(self.workers)}
 
-            if self.mode == "vmap":
-                return jax.vmap(one)(lanes, states)
-            return _one_by_one(one, counts[0], lanes, states)
+    def deal(self, lanes: Sequence[Lane]) -> Block:
+        """Deals trials' inputs out to the shards, one to each in turn.
 
-        return self._compiled(run, (True, False, True, True, False), once=True)
+        Places without a trial repeat the first trial's inputs and run no step.
 
-    def counts(self, trial_count: int) -> np.ndarray:
-        """int32[devices]: how many of a block's first `trial_count` trials each device holds."""
-        device = self.slots[:trial_count] // self.per_device
-        return np.bincount(device, minlength=len(self.devices)).astype(np.int32)
+        Args:
+            lanes: [trials] at most `self.lanes`, of NumPy arrays.
+        """
+        idle = lanes[0]._replace(steps=np.zeros((), np.int32))
+        dealt, counts = [], []
+        for shard in range(self.shards):
+            mine = list(lanes[shard :: self.shards])
+            counts.append(jax.device_put(np.int32(len(mine)), self.device(shard)))
+            mine += [idle] * (self.width - len(mine))
+            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *mine)
+            dealt.append(jax.device_put(stacked, self.device(shard)))
+        return Block(len(lanes), dealt, counts)
 
-    def spread(self, values: Sequence[Any]) -> Any:
-        """One pytree on the devices, with a lane axis, from one pytree a lane in trials' order."""
+    def gather(self, shards: Sequence[Any], count: int) -> Any:
+        """NumPy arrays [count, ...] in the order of the trials, from a pytree a shard."""
 
-        def stack(*leaves: Any) -> np.ndarray:
-            first = np.asarray(leaves[0])
-            out = np.empty((self.lanes, *first.shape), first.dtype)
-            for index, leaf in enumerate(leaves):
-                out[self.slots[index]] = leaf
-            return out
+        def join(*leaves: Any) -> np.ndarray:
+            # [shards, width, ...] with trial k at shard k mod shards, place k // shards.
+            table = np.stack([np.asarray(leaf) for leaf in leaves], axis=1)
+            return table.reshape(-1, *table.shape[2:])[:count]
 
-        return jax.device_put(jax.tree.map(stack, *values), self.lane_sharding)
+        return jax.tree.map(join, *shards)
 
-    def gather(self, tree: Any, trial_count: int) -> Any:
-        """NumPy arrays [trial_count, ...] in the order of the trials, from arrays of lanes."""
-        slots = self.slots[:trial_count]
-        return jax.tree.map(lambda a: np.asarray(a)[slots], tree)
+    def restore(self, arrays: Any) -> list[Any]:
+        """A pytree a shard on its device, from one whose leaves are [lanes, ...]: see `gather`."""
+        return [
+            jax.device_put(
+                jax.tree.map(lambda a, k=shard: np.ascontiguousarray(a[k :: self.shards]), arrays),
+                self.device(shard),
+            )
+            for shard in range(self.shards)
+        ]
