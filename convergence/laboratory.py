@@ -19,7 +19,7 @@ from convergence.reporting import provenance, tables, tensorboard
 from convergence.reporting.progress import Progress, duration
 from convergence.reporting.workdir import Workdir
 from convergence.spec import Arm, StudySpec
-from convergence.study import Study, resolve
+from convergence.study import Machine, Study, resolve
 from convergence.training.blocks import Want
 from convergence.training.population import Population
 

@@ -1,4 +1,63 @@
-"""A model from a user's own file, checked before anything is trained."""
+"""A model from a user's own file, checked before anything is trained.
+
+The attribute is a Linen module, a pair of functions, or a function that makes the model for
+given examples. Three complete files, each used as ``--model=file.py:attribute``:
+
+A Linen module; ``train`` is passed where it is asked for, batch statistics are carried::
+
+    # file.py:net
+    from flax import linen as nn
+
+    class Net(nn.Module):
+        outputs: int
+
+        @nn.compact
+        def __call__(self, x, train):
+            x = nn.Dense(32)(x.reshape(x.shape[0], -1))
+            x = nn.relu(nn.BatchNorm(use_running_average=not train)(x))
+            return nn.Dense(self.outputs)(x)
+
+    def net(shape, outputs):  # or, for known outputs: net = Net(10)
+        return Net(outputs)
+
+An NNX module, made anew for each seed from the ``rngs`` it is given::
+
+    # file.py:net
+    import jax
+    from flax import nnx
+
+    class Net(nnx.Module):
+        def __init__(self, features, outputs, rngs):
+            self.hidden = nnx.Linear(features, 32, rngs=rngs)
+            self.dropout = nnx.Dropout(0.1, rngs=rngs)
+            self.output = nnx.Linear(32, outputs, rngs=rngs)
+
+        def __call__(self, x):
+            return self.output(self.dropout(jax.nn.relu(self.hidden(x))))
+
+    def net(shape, outputs, rngs):
+        return Net(shape[0], outputs, rngs)
+
+Two plain functions::
+
+    # file.py:net
+    import jax
+    import jax.numpy as jnp
+
+    def net(shape, outputs):
+        def init(key, x):
+            first, second = jax.random.split(key)
+            return {
+                "hidden": jax.random.normal(first, (shape[0], 32)) / shape[0] ** 0.5,
+                "output": jax.random.normal(second, (32, outputs)) / 32**0.5,
+                "bias": jnp.zeros(outputs),
+            }
+
+        def apply(params, x):
+            return jnp.tanh(x @ params["hidden"]) @ params["output"] + params["bias"]
+
+        return init, apply
+"""
 
 from __future__ import annotations
 
@@ -28,63 +87,7 @@ _WANTED = (
 def load_user_model(reference: str, shape: tuple[int, ...], outputs: int) -> Model:
     """The model that an attribute of a user's file describes.
 
-    The attribute is a Linen module, a pair of functions, or a function that makes the model for
-    given examples. Three complete files, each used as ``--model=file.py:attribute``:
-
-    A Linen module; ``train`` is passed where it is asked for, batch statistics are carried::
-
-        # file.py:net
-        from flax import linen as nn
-
-        class Net(nn.Module):
-            outputs: int
-
-            @nn.compact
-            def __call__(self, x, train):
-                x = nn.Dense(32)(x.reshape(x.shape[0], -1))
-                x = nn.relu(nn.BatchNorm(use_running_average=not train)(x))
-                return nn.Dense(self.outputs)(x)
-
-        def net(shape, outputs):  # or, for known outputs: net = Net(10)
-            return Net(outputs)
-
-    An NNX module, made anew for each seed from the ``rngs`` it is given::
-
-        # file.py:net
-        import jax
-        from flax import nnx
-
-        class Net(nnx.Module):
-            def __init__(self, features, outputs, rngs):
-                self.hidden = nnx.Linear(features, 32, rngs=rngs)
-                self.dropout = nnx.Dropout(0.1, rngs=rngs)
-                self.output = nnx.Linear(32, outputs, rngs=rngs)
-
-            def __call__(self, x):
-                return self.output(self.dropout(jax.nn.relu(self.hidden(x))))
-
-        def net(shape, outputs, rngs):
-            return Net(shape[0], outputs, rngs)
-
-    Two plain functions::
-
-        # file.py:net
-        import jax
-        import jax.numpy as jnp
-
-        def net(shape, outputs):
-            def init(key, x):
-                first, second = jax.random.split(key)
-                return {
-                    "hidden": jax.random.normal(first, (shape[0], 32)) / shape[0] ** 0.5,
-                    "output": jax.random.normal(second, (32, outputs)) / 32**0.5,
-                    "bias": jnp.zeros(outputs),
-                }
-
-            def apply(params, x):
-                return jnp.tanh(x @ params["hidden"]) @ params["output"] + params["bias"]
-
-            return init, apply
+    See the top of this file for what the attribute may be, with three complete examples.
 
     Args:
         reference: ``path/to/file.py:attribute``.

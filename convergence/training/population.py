@@ -34,7 +34,7 @@ Replicated = dict[jax.Device, Shared]
 class Block(NamedTuple):
     """A block's inputs on the devices: an entry a shard."""
 
-    count: int  # trials
+    trials: int  # how many
     lanes: list[Lane]
     counts: list[jax.Array]  # int32: trials of each shard
 
@@ -288,7 +288,7 @@ class Population:
             "evaluate",
             lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], *what),
         )
-        return self.gather(told, block.count)
+        return self.gather(told, block.trials)
 
     def finish(
         self, block: Block, shared: Replicated, states: list[TrialState], which: int
@@ -302,7 +302,7 @@ class Population:
             "finish",
             lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], rows),
         )
-        return self.gather(told, block.count)
+        return self.gather(told, block.trials)
 
     def replicate(self, shared: Shared) -> Replicated:
         """The shared arrays on each device."""
