@@ -9,9 +9,8 @@ import numpy as np
 from convergence import names
 from convergence.plan import Plan, Trial
 from convergence.spec import StudySpec
-from convergence.training.blocks import bin_width
+from convergence.training.curve import RAW_STEPS, bin_width
 from convergence.training.fingerprint import join
-from convergence.training.state import RAW_STEPS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,26 +101,15 @@ class History:
         """
         total, arrays = self.plan.total_steps, self.arrays
         width, raw = bin_width(total), arrays["raw"].astype(np.float64)
-        bins = arrays["bin_sum"].shape[1]
-        starts = RAW_STEPS + width * np.arange(bins)
-        done = arrays["steps_done"][:, None]
-        size = np.clip(done - starts, 0, width).astype(np.float64)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = arrays["bin_sum"] / size
-            improving = arrays["bin_improving"] / size
-        empty = size == 0
-        low = np.where(empty, np.nan, arrays["bin_min"])
-        high = np.where(empty, np.nan, arrays["bin_max"])
+        starts = RAW_STEPS + width * np.arange(arrays["bin_mean"].shape[1])
         before = np.concatenate([np.full((len(raw), 1), np.nan), raw[:, :-1]], axis=1)
         early = np.where(np.isnan(raw) | np.isnan(before), np.nan, raw < before)
         steps = np.concatenate([1 + np.arange(raw.shape[1]), np.minimum(starts + width, total)])
-        parts = {
-            "mean": (raw, mean),
-            "min": (raw, low),
-            "max": (raw, high),
-            "improving": (early, improving),
+        parts = {"mean": raw, "min": raw, "max": raw, "improving": early}
+        return steps, {
+            name: np.concatenate([first, arrays[f"bin_{name}"].astype(np.float64)], axis=1)
+            for name, first in parts.items()
         }
-        return steps, {name: np.concatenate(pair, axis=1) for name, pair in parts.items()}
 
     def scored_rows(self, trial: int, test: bool) -> np.ndarray:
         """int32 rows of the dataset that a trial's predictions are for."""

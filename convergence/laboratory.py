@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from convergence.analysis.arms import arm_summary
 from convergence.analysis.verdict import Claim, Verdict
 from convergence.flags import Options
 from convergence.history import History
-from convergence.reporting import provenance, tables, tensorboard
+from convergence.reporting import files, provenance, tables, tensorboard
 from convergence.reporting.progress import Progress, duration
 from convergence.reporting.workdir import Workdir
 from convergence.spec import Arm, StudySpec
@@ -26,6 +27,8 @@ from convergence.training.population import Population
 SUMMARY = "tables/summary.txt"
 SECONDS_PER_FLOP = 1 / 20e9  # of one CPU core on small matrices; for --dry_run's estimate only
 SECONDS_PER_PROGRAM = 6.0  # to compile one
+UNTRAINED = "note: 0 steps: nothing was trained, all figures are of the initial weights"
+LEFTOVERS = ("", "blocks", "checkpoints", "tables")  # folders with files half-written
 
 
 @dataclasses.dataclass
@@ -50,6 +53,12 @@ class Laboratory:
     def higher_is_better(self) -> bool:
         """Whether a larger value of the study's metric is better."""
         return self.study.run.metric in ("accuracy", "r2")
+
+    @property
+    def untrained(self) -> bool:
+        """Whether no trial takes a step."""
+        settings = [self.study.arm_setting(arm).train for arm in self.study.arms]
+        return not any(train.steps or train.epochs for train in settings)
 
     def claim(
         self,
@@ -81,6 +90,8 @@ class Laboratory:
     ) -> History:
         """Runs a study to its end, with progress, and writes its records."""
         want = want or Want()
+        if workdir.resumed:
+            sweep(workdir)
         with Progress(title) as bar:
             runner = Study(
                 study,
@@ -97,14 +108,45 @@ class Laboratory:
 
     def close(self, summary: Mapping[str, Any], text: str) -> None:
         """Writes the summary and the closing text, marks the study finished, and prints."""
+        text = narrow(f"{text}\n\n{UNTRAINED}" if self.untrained else text)
         self.workdir.write_json("summary.json", summary)
         self.workdir.write_text(SUMMARY, text + "\n")
         for message in self.workdir.messages:
-            print(f"note: {message}")
+            print(narrow(f"note: {message}"))
         print(text)
         self.workdir.mark("finished")
         self.workdir.remove_blocks()
         print(closing(self.workdir, self.options))
+
+
+def sweep(workdir: Workdir) -> None:
+    """Removes the halves of files that an earlier run was killed while writing."""
+    for folder in (workdir.path(name) if name else workdir.root for name in LEFTOVERS):
+        for half in folder.glob(f".*{files.TEMPORARY_SUFFIX}"):
+            half.unlink(missing_ok=True)
+
+
+def narrow(text: str) -> str:
+    """The text with lines that are too wide for a terminal broken at spaces and indented."""
+    lines = []
+    for line in text.splitlines():
+        if tables.columns(line) > tables.WIDTH:
+            indent = " " * (len(line) - len(line.lstrip()) + 2)
+            lines += textwrap.wrap(
+                line,
+                tables.WIDTH,
+                subsequent_indent=indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def counted(count: int, what: str) -> str:
+    """A count with its noun: "1 arm", "2 arms"."""
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def closing(workdir: Workdir, options: Options) -> str:
@@ -141,14 +183,15 @@ def open_laboratory(
         options.name, question, options.setting.changed(base or {}), options.run, tuple(chosen)
     )
     study = resolve(spec.validate(study), dataset)
-    runner = Study(study, dataset, Machine.here(options.workers))  # says what does not fit before a folder is touched
+    # Says what does not fit before a folder is touched.
+    runner = Study(study, dataset, Machine.here(options.workers))
     if options.dry_run:
         print(estimate_text(runner))
         yield None
         return
     workdir = Workdir.prepare(
         options.workdir,
-        spec.to_json(study),
+        spec.to_json(study) | ({"extra": dict(options.extra)} if options.extra else {}),
         provenance.collect(dataset.digest),
         overwrite=options.overwrite,
         resume=options.resume,
@@ -163,9 +206,10 @@ def open_laboratory(
             yield None
             return
         laboratory = Laboratory(options, study, dataset, workdir)
-        told = [claim.to_json() for claim in claims(laboratory)] if claims else []
-        if not workdir.resumed:
+        if workdir.manifest["claims"] is None:  # on resumption too, if killed before they were told
+            told = [claim.to_json() for claim in claims(laboratory)] if claims else []
             workdir.update(claims=told)
+        if not workdir.path("flags.txt").exists():
             workdir.write_text("flags.txt", options.flagfile_text())
         print(opening(study, runner, options), file=sys.stderr)
         yield laboratory
@@ -177,8 +221,8 @@ def opening(study: StudySpec, runner: Study, options: Options) -> str:
     view = plan.view(0, int(plan.replicas[0]))
     rows = f"{len(view.train)} training, {len(view.validation)} validation, {len(plan.test)} test"
     return (
-        f"{study.name}: {len(study.arms)} arms × {study.run.num_seeds} seeds on {dataset.name}"
-        f" ({rows} rows), {plan.total_steps} steps\n"
+        f"{study.name}: {counted(len(study.arms), 'arm')} × {counted(study.run.num_seeds, 'seed')}"
+        f" on {dataset.name} ({rows} rows), {counted(plan.total_steps, 'step')}\n"
         f"metric {study.run.metric}, margin {tables.number(study.run.margin)};"
         f" workdir {options.workdir}"
     )
@@ -194,11 +238,13 @@ def estimate_text(runner: Study) -> str:
     seconds += SECONDS_PER_PROGRAM * told["programs"]
     lanes = min(run.lanes, told["trials"])
     memory = lanes * told["parameters"] * 4 * 4 / 2**20
-    return (
-        f"{told['trials']} trials in {told['programs']} programs, {told['steps']} steps in all;\n"
+    return narrow(
+        f"{counted(told['trials'], 'trial')} in {counted(told['programs'], 'program')},"
+        f" {counted(told['steps'], 'step')} in all;\n"
         f"about {memory:.0f} MiB of state beside JAX's own; roughly {duration(seconds)} on"
-        f" {len(runner.machine.workers)} worker(s), compiling included (dense layers; convolutions"
-        " and recurrent ones take longer).\nNothing was trained and nothing written."
+        f" {counted(len(runner.machine.workers), 'worker')}, compiling included (dense layers;"
+        " convolutions and recurrent ones take longer).\n"
+        "Nothing was trained and nothing written."
     )
 
 
@@ -257,6 +303,9 @@ def verdict_text(verdicts: Sequence[Verdict]) -> str:
 
 
 def warnings_text(verdicts: Sequence[Verdict]) -> str:
-    """The verdicts' warnings, each said once."""
-    seen = dict.fromkeys(f"{v.claim.id}: {w}" for v in verdicts for w in v.warnings)
-    return "\n".join(f"note {line}" for line in seen)
+    """The verdicts' warnings, each said once, with the claims that it is about."""
+    seen: dict[str, dict[str, None]] = {}
+    for verdict in verdicts:
+        for warning in verdict.warnings:
+            seen.setdefault(warning, {})[verdict.claim.id] = None
+    return "\n".join(f"note: {warning} ({', '.join(ids)})" for warning, ids in seen.items())

@@ -12,7 +12,7 @@ from convergence import names, spec
 from convergence.history import History
 from convergence.reporting import tensorboard
 from convergence.reporting.workdir import Workdir
-from convergence.training.blocks import bin_width
+from convergence.training.curve import bin_width
 
 SPLITS = ("train", "validation", "clean", "test")
 

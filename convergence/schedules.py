@@ -208,21 +208,20 @@ def plateau_init(active: Array | float | bool) -> PlateauState:
     )
 
 
-def plateau_update(state: PlateauState, loss: Array, step: Array) -> PlateauState:
-    """The controller after one step; pure, of fixed types, at home in any loop.
+def plateau_add(state: PlateauState, loss: Array) -> PlateauState:
+    """The controller told one step's training loss (a scalar)."""
+    return state._replace(total=state.total + loss.astype(jnp.float32))
+
+
+def plateau_close(state: PlateauState, done: Array) -> PlateauState:
+    """The controller after `done` steps (int32): where a window ends there, it is judged.
 
     Every 50 steps the window's mean loss is compared with the best so far; after 4 windows
     without an improvement of at least 1e-4 of it, the rate is halved. The cadence is of steps, so
-    that neither evaluation nor segments move it.
-
-    Args:
-        state: the controller before the step.
-        loss: scalar training loss of the step.
-        step: int32 index of the step, from 0.
+    that neither evaluation nor segments move it. Elsewhere the controller comes back unchanged.
     """
-    total = state.total + loss.astype(jnp.float32)
-    mean = total / PLATEAU_WINDOW
-    closes = (step + 1) % PLATEAU_WINDOW == 0
+    mean = state.total / PLATEAU_WINDOW
+    closes = done % PLATEAU_WINDOW == 0
     # Written so that the first window, against a best of infinity, counts as an improvement.
     better = mean < jnp.where(
         jnp.isfinite(state.best),
@@ -235,7 +234,12 @@ def plateau_update(state: PlateauState, loss: Array, step: Array) -> PlateauStat
     return PlateauState(
         state.active,
         state.control * lowered,
-        jnp.where(closes, jnp.zeros_like(total), total),
+        jnp.where(closes, jnp.zeros_like(state.total), state.total),
         jnp.where(closes & better, mean, state.best),
         jnp.where(closes, jnp.where(lower, 0, stale), state.stale),
     )
+
+
+def plateau_update(state: PlateauState, loss: Array, step: Array) -> PlateauState:
+    """The controller after the step of this index (int32, from 0) and its loss."""
+    return plateau_close(plateau_add(state, loss), step + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,14 +13,14 @@ import numpy as np
 
 from convergence import names, randomness, spec
 from convergence.data import Dataset
-from convergence.errors import UserError, unknown_name
+from convergence.errors import UserError
 from convergence.history import History
 from convergence.plan import Group, Plan, Trial
 from convergence.reporting import files
 from convergence.reporting.provenance import usable_cores
 from convergence.reporting.workdir import Workdir
 from convergence.spec import StudySpec
-from convergence.training.blocks import BlockRun, Cadence, Want, bin_width
+from convergence.training.blocks import BlockRun, Cadence, Want
 from convergence.training.population import Population, Replicated
 from convergence.training.state import MARKS, Shared
 
@@ -62,7 +63,10 @@ def resolve(study: StudySpec, dataset: Dataset) -> StudySpec:
     )
     metric = offered[0] if run.metric == "auto" else run.metric
     if metric not in offered:
-        raise unknown_name(metric, offered, "metric", f"metric for {dataset.task}")
+        raise UserError(
+            f"{metric} does not fit a {dataset.task}; those that do: {', '.join(offered)}.",
+            "metric",
+        )
     margin = run.margin or DEFAULT_MARGINS.get(metric, 0.0)
     if not margin:
         margin = float(np.float32(RELATIVE_MARGIN * dataset.y.astype(np.float64).std()))
@@ -133,15 +137,18 @@ class CheckpointFolder:
 
     def damaged(self, block: int, step: int, why: str) -> None:
         """Notes that a checkpoint could not be used, for the user to read."""
+        older = any(kept < step for kept, _ in self._kept(block))
+        instead = "fell back to the one before it" if older else "the block starts again"
         self.workdir.messages.append(
-            f"The checkpoint of block {block} after step {step} is damaged ({why});"
-            " fell back to the one before it."
+            f"The checkpoint of block {block} after step {step} is damaged ({why}); {instead}."
         )
 
     def clear(self, block: int) -> None:
         """Drops a finished block's checkpoints."""
         for _, path in self._kept(block):
             path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # other blocks' are in it
+            self.workdir.path("checkpoints").rmdir()
 
 
 class Study:
@@ -196,7 +203,6 @@ class Study:
             test=test,
             test_count=np.int32(len(plan.test)),
             shapes=plan.shapes,
-            bin_width=np.int32(bin_width(plan.total_steps)),
             fingerprint_every=np.int32(plan.study.run.fingerprint_every),
         )
         return population.replicate(arrays)

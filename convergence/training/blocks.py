@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from convergence.training import checkpoint
+from convergence.training.curve import CurveRecorder
 from convergence.training.population import TEST, TRAIN, VALIDATION, Population, Replicated
-from convergence.training.state import BINS, MARKS, RAW_STEPS, SKETCHES, Lane
+from convergence.training.state import MARKS, SKETCHES, TRACE, Lane
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Cadence:
     def boundaries(self) -> list[int]:
         """Ascending steps at which the host takes over; the last is `total`."""
         stops = {self.total}
-        for every in (self.eval_every, self.checkpoint_every, self.segment):
+        for every in (self.eval_every, self.checkpoint_every, self.segment, TRACE):
             if every > 0:
                 stops |= set(range(every, self.total, every))
         return sorted(stops)
@@ -71,11 +72,6 @@ class Want:
     predictions: bool = True
 
 
-def bin_width(total: int) -> int:
-    """Steps in one bin of the recorded curve of a run of `total` steps."""
-    return max(1, -(-(total - RAW_STEPS) // BINS))
-
-
 class BlockRun:
     """Runs one block of trials from its lanes to its records.
 
@@ -111,6 +107,9 @@ class BlockRun:
         self.store = store
         self.progress = progress or (lambda step, diverged: None)
         self.evaluations: list[dict[str, np.ndarray]] = []
+        every = int(np.asarray(next(iter(shared.values())).fingerprint_every))
+        self.marks = min(MARKS, cadence.total // every) if every else 0
+        self.curve = CurveRecorder(self.count, cadence.total, every, self.marks)
 
     def _metrics(self, state: Any, which: int, clean: bool) -> dict[str, np.ndarray]:
         return self.population.evaluate(self.block, self.shared, state, which, clean)
@@ -141,10 +140,9 @@ class BlockRun:
                 self.store.damaged(self.index, step, str(error))
                 continue
             done = sum(1 for mark in self.cadence.eval_steps() if mark <= step)
-            self.evaluations = [
-                {name.removeprefix("eval/"): values[:, k] for name, values in extra.items()}
-                for k in range(done)
-            ]
+            told = {k.removeprefix("eval/"): v for k, v in extra.items() if k.startswith("eval/")}
+            self.evaluations = [{name: v[:, k] for name, v in told.items()} for k in range(done)]
+            self.curve.unpack({k: v for k, v in extra.items() if k.startswith("curve/")})
             return step, self.population.restore(found)
         return 0, state
 
@@ -162,15 +160,16 @@ class BlockRun:
         for stop in self.cadence.boundaries():
             if stop <= done:
                 continue
-            state = population.segment(self.block, self.shared, state, done, stop)
+            state, trace = population.segment(self.block, self.shared, state, done, stop)
             done = stop
+            steps, bad = population.gather([(s.step, s.first_bad) for s in state], self.count)
+            self.curve.add(trace, steps)
             if self.cadence.evaluates(stop):
                 self.evaluations.append(self._evaluation(state))
             if self.store and self.cadence.saves(stop):
                 whole = population.gather(state, population.lanes)
-                arrays = checkpoint.pack(whole, self._stacked())
+                arrays = checkpoint.pack(whole, self._stacked() | self.curve.pack())
                 self.store.save_checkpoint(self.index, stop, arrays)
-            bad = population.gather([shard.first_bad for shard in state], self.count)
             self.progress(stop, int((bad >= 0).sum()))
         return state
 
@@ -180,25 +179,15 @@ class BlockRun:
         tables, words = population.finish(self.block, self.shared, state, which)
         light = [shard._replace(train=None, order=None) for shard in state]
         ended = population.gather(light, self.count)
-        record = ended.record
-        bins = min(BINS, -(-max(0, total - RAW_STEPS) // bin_width(total)))
-        every = int(np.asarray(next(iter(self.shared.values())).fingerprint_every))
-        marks = min(MARKS, total // every) if every else 0
         sketches = min(SKETCHES, 1 + int(total).bit_length())
         arrays = {
             "first_bad": ended.first_bad,
             "steps_done": ended.step,
             "control": ended.plateau.control,
             "fingerprint": words,
-            "chain": record.chain,
-            "marks": record.marks[:, :marks],
-            "chains": record.chains[:, :marks],
-            "sketches": record.sketches[:, :sketches],
-            "raw": record.raw[:, : min(RAW_STEPS, total)],
-            "bin_sum": record.bin_sum[:, :bins],
-            "bin_min": record.bin_min[:, :bins],
-            "bin_max": record.bin_max[:, :bins],
-            "bin_improving": record.bin_improving[:, :bins],
+            "marks": ended.record.marks[:, : self.marks],
+            "sketches": ended.record.sketches[:, :sketches],
+            **self.curve.arrays(),
             **self._stacked(),
         }
         scores = {"train": self._metrics(state, TRAIN, False)}

@@ -62,16 +62,6 @@ def fingerprint(tree: Any) -> jax.Array:
     return jnp.stack([jnp.sum(first, dtype=jnp.uint32), jnp.sum(second, dtype=jnp.uint32)])
 
 
-def chain(previous: jax.Array, *scalars: jax.Array) -> jax.Array:
-    """The next uint32[2] of a digest over all steps: it depends on every value it ever saw."""
-    first, second = previous[0], previous[1]
-    for scalar in scalars:
-        word = bits(scalar)[0]
-        first = mix(first ^ word) + second
-        second = mix(second + word + np.uint32(0x9E3779B9)) ^ first
-    return jnp.stack([first, second])
-
-
 def join(words: np.ndarray) -> np.ndarray:
     """uint64 values from uint32[..., 2] words; done on the host, where uint64 exists."""
     words = np.asarray(words).astype(np.uint64)

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from convergence.training import trial as trials
-from convergence.training.record import fingerprint_due, sketch_index
-from convergence.training.state import SKETCHES, Lane, Shared, TrialState
+from convergence.training.lanes import one_by_one, side_by_side
+from convergence.training.state import Lane, Shared, TrialState
 from convergence.training.trial import Program
 
 TRAIN, VALIDATION, TEST = 0, 1, 2  # which rows are evaluated
@@ -37,91 +37,6 @@ class Block(NamedTuple):
     trials: int  # how many
     lanes: list[Lane]
     counts: list[jax.Array]  # int32: trials of each shard
-
-
-def _at(tree: Any, index: jax.Array) -> Any:
-    return jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, index, keepdims=False), tree)
-
-
-def _put(tree: Any, index: jax.Array, values: Any) -> Any:
-    return jax.tree.map(
-        lambda a, v: jax.lax.dynamic_update_index_in_dim(a, v.astype(a.dtype), index, 0),
-        tree,
-        values,
-    )
-
-
-def _one_by_one(
-    function: Callable[..., Any], count: jax.Array, *arrays: Any, start: Any = None
-) -> Any:
-    """Applies `function` to each of the first `count` lanes in turn; the others cost nothing.
-
-    Lanes from `count` on keep `start`'s values (zeros where it is None).
-    """
-    if start is None:
-        size = jax.tree.leaves(arrays)[0].shape[0]
-        shapes = jax.eval_shape(function, *(_at(a, jnp.zeros((), jnp.int32)) for a in arrays))
-        start = jax.tree.map(lambda s: jnp.zeros((size, *s.shape), s.dtype), shapes)
-
-    def body(carry: Any) -> Any:
-        index, out = carry
-        return index + 1, _put(out, index, function(*(_at(a, index) for a in arrays)))
-
-    begin = (jnp.zeros((), jnp.int32), start)
-    return jax.lax.while_loop(lambda carry: carry[0] < count, body, begin)[1]
-
-
-def _choose(flags: jax.Array, new: Any, old: Any) -> Any:
-    """Lane by lane, the new value where the lane's flag is set."""
-
-    def pick(a: jax.Array, b: jax.Array) -> jax.Array:
-        return jnp.where(flags.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
-
-    return jax.tree.map(pick, new, old)
-
-
-def _side_by_side(
-    program: Program, lanes: Lane, shared: Shared, states: TrialState, start: Any, until: Any
-) -> TrialState:
-    """All lanes from step `start` to `until` at once; each keeps its state once it has ended.
-
-    The step is common to all lanes, so that drawing an epoch's order and taking a fingerprint stay
-    real branches.
-    """
-
-    def body(carry: Any) -> Any:
-        step, states = carry
-        alive = jax.vmap(lambda lane, s: trials.runs(lane, s, step))(lanes, states)
-        begins = jax.vmap(lambda lane: trials.epoch_begins(program, lane, step))(lanes)
-        order = jax.lax.cond(
-            jnp.any(begins & alive),
-            lambda: _choose(
-                begins & alive,
-                jax.vmap(lambda lane: trials.draw_order(program, lane, step))(lanes),
-                states.order,
-            ),
-            lambda: states.order,
-        )
-        states = states._replace(order=order)
-        moved = jax.vmap(lambda lane, s: trials.advance(program, lane, shared, s, step))(
-            lanes, states
-        )
-        states = _choose(alive, moved, states)
-        due = fingerprint_due(step + 1, shared) | (sketch_index(step + 1) < SKETCHES)
-        marked = jax.lax.cond(
-            due,
-            lambda s: _choose(alive, jax.vmap(lambda one: trials.write_marks(shared, one))(s), s),
-            lambda s: s,
-            states,
-        )
-        return step + 1, marked
-
-    def goes_on(carry: Any) -> jax.Array:
-        step, states = carry
-        alive = jax.vmap(lambda lane, s: trials.runs(lane, s, step))(lanes, states)
-        return (step < until) & jnp.any(alive)
-
-    return jax.lax.while_loop(goes_on, body, (start, states))[1]
 
 
 class _Function:
@@ -192,7 +107,7 @@ class Population:
         def one(lane: Lane) -> TrialState:
             return trials.initial_state(self.program, lane)
 
-        return jax.vmap(one)(lanes) if self.mode == "vmap" else _one_by_one(one, count, lanes)
+        return jax.vmap(one)(lanes) if self.mode == "vmap" else one_by_one(one, count, lanes)
 
     def _segment(
         self,
@@ -202,14 +117,15 @@ class Population:
         states: TrialState,
         start: jax.Array,
         until: jax.Array,
-    ) -> TrialState:
+    ) -> tuple[TrialState, jax.Array]:
         if self.mode == "vmap":
-            return _side_by_side(self.program, lanes, shared, states, start, until)
+            return side_by_side(self.program, lanes, shared, states, start, until)
 
-        def one(lane: Lane, state: TrialState) -> TrialState:
-            return trials.segment(self.program, lane, shared, state, until)
+        def one(lane: Lane, state: TrialState) -> tuple[TrialState, jax.Array]:
+            return trials.segment(self.program, lane, shared, state, start, until)
 
-        return _one_by_one(one, count, lanes, states, start=states)
+        empty = jnp.zeros((self.width, *trials.empty_trace().shape), jnp.float32)
+        return one_by_one(one, count, lanes, states, start=(states, empty))
 
     def _rows(self, lane: Lane, shared: Shared, which: jax.Array) -> tuple[jax.Array, jax.Array]:
         rows = jnp.where(which == TRAIN, lane.rows, lane.validation)
@@ -233,7 +149,7 @@ class Population:
 
         if self.mode == "vmap":
             return jax.vmap(one)(lanes, states)
-        return _one_by_one(one, count, lanes, states)
+        return one_by_one(one, count, lanes, states)
 
     def _finish(
         self, lanes: Lane, shared: Shared, count: jax.Array, states: TrialState, which: jax.Array
@@ -245,7 +161,7 @@ class Population:
 
         if self.mode == "vmap":
             return jax.vmap(one)(lanes, states)
-        return _one_by_one(one, count, lanes, states)
+        return one_by_one(one, count, lanes, states)
 
     # What the host calls: lists with an entry a shard in, lists out.
 
@@ -266,13 +182,19 @@ class Population:
 
     def segment(
         self, block: Block, shared: Replicated, states: list[TrialState], start: int, until: int
-    ) -> list[TrialState]:
-        """The states after `until` steps, from those after `start`; takes the old ones' memory."""
+    ) -> tuple[list[TrialState], np.ndarray]:
+        """The states after `until` steps, from those after `start`, whose memory is taken over.
+
+        Also float32[trials, until - start, 2]: loss and gradient norm of each step; zeros from
+        where a trial had ended.
+        """
         span = (np.int32(start), np.int32(until))
-        return self._run(
+        told = self._run(
             "segment",
             lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], *span),
         )
+        trace = self.gather([trace[:, : until - start] for _, trace in told], block.trials)
+        return [state for state, _ in told], trace
 
     def evaluate(
         self, block: Block, shared: Replicated, states: list[TrialState], which: int, clean: bool

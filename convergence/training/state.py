@@ -12,8 +12,7 @@ import jax
 
 PyTree = Any
 Array = Any  # of inputs: NumPy on the host, jax.Array in a program
-RAW_STEPS = 256  # losses kept one by one, from the first step
-BINS = 1000  # bins that hold the rest of the run
+TRACE = 1024  # steps whose losses a segment holds before the host takes them
 MARKS = 1024  # fingerprints kept of a run
 SKETCHES = 26  # steps 0, 1, 2, 4, … 2**24
 SKETCH_SIZE = 64
@@ -51,7 +50,6 @@ class Shared(NamedTuple):
     test: Array  # int32[capacity]: test rows, then padding
     test_count: Array  # int32
     shapes: Array  # float32[schedules, steps]: multiplier of the peak rate at each step
-    bin_width: Array  # int32: steps in one bin of the recorded curve
     fingerprint_every: Array  # int32: 0 = never
 
 
@@ -64,18 +62,10 @@ class TrainState(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What is written down while a trial runs; changing it changes no bit of the training."""
+    """Digests and sketches taken while a trial runs; taking them changes no bit of the training."""
 
-    raw: jax.Array  # float32[RAW_STEPS]: loss of each of the first steps
-    bin_sum: jax.Array  # float32[BINS]
-    bin_min: jax.Array  # float32[BINS]
-    bin_max: jax.Array  # float32[BINS]
-    bin_improving: jax.Array  # float32[BINS]: steps whose loss was below the step's before
-    last_loss: jax.Array  # float32
-    chain: jax.Array  # uint32[2]: digest of every step's loss and gradient norm; never heals
-    marks: jax.Array  # uint32[MARKS + 1, 2]: fingerprints; the last row is scrap
-    chains: jax.Array  # uint32[MARKS + 1, 2]: the chain at the same steps
-    sketches: jax.Array  # float32[SKETCHES + 1, SKETCH_SIZE]; the last row is scrap
+    marks: jax.Array  # uint32[MARKS, 2]: fingerprints
+    sketches: jax.Array  # float32[SKETCHES, SKETCH_SIZE]
 
 
 class TrialState(NamedTuple):

@@ -15,15 +15,10 @@ from convergence import metrics as metric_sums
 from convergence import weights
 from convergence.data.order import epoch_order
 from convergence.randomness import wrap
-from convergence.schedules import plateau_init, plateau_update
+from convergence.schedules import PLATEAU_WINDOW, plateau_add, plateau_close, plateau_init
 from convergence.training.fingerprint import fingerprint
-from convergence.training.record import (
-    empty_record,
-    record_fingerprint,
-    record_sketch,
-    record_step,
-)
-from convergence.training.state import Lane, Shared, TrainState, TrialState
+from convergence.training.record import empty_record, record_fingerprint, record_sketch
+from convergence.training.state import TRACE, Lane, Metrics, Shared, TrainState, TrialState
 from convergence.training.step import Algorithm, train_step
 
 CHUNK = 256  # rows evaluated at once
@@ -131,8 +126,11 @@ def runs(lane: Lane, state: TrialState, step: jax.Array) -> jax.Array:
 
 def advance(
     program: Program, lane: Lane, shared: Shared, state: TrialState, step: jax.Array
-) -> TrialState:
-    """The state after the step of this index; the epoch's order is already there."""
+) -> tuple[TrialState, Metrics]:
+    """The state after the step of this index, and what the step told.
+
+    The epoch's order is already there; the controller of the rate is closed by `write_marks`.
+    """
     algorithm = program.algorithm
     size = algorithm.batch_size
     per_epoch = jnp.maximum(lane.train_count // size, 1)
@@ -147,40 +145,97 @@ def advance(
     rate = rate * state.plateau.control
     train, told = train_step(algorithm, state.train, x, y, key, lane.hyper, rate, lane.loss)
     good = jnp.isfinite(told.loss) & jnp.isfinite(told.grad_norm)
-    return TrialState(
+    state = TrialState(
         train=train,
         order=state.order,
-        plateau=plateau_update(state.plateau, told.loss, step),
+        plateau=plateau_add(state.plateau, told.loss),
         step=step + 1,
         first_bad=jnp.where(good, state.first_bad, step),
-        record=record_step(state.record, told, step, shared.bin_width),
+        record=state.record,
     )
+    return state, told
 
 
 def write_marks(shared: Shared, state: TrialState) -> TrialState:
-    """The state with the fingerprint and the sketch that are due after its last step."""
+    """The state with what falls due after its last step: fingerprint, sketch, controller."""
     record = record_fingerprint(state.record, state.train, state.order, state.step, shared)
-    return state._replace(record=record_sketch(record, state.train, state.step))
+    record = record_sketch(record, state.train, state.step)
+    return state._replace(record=record, plateau=plateau_close(state.plateau, state.step))
+
+
+def _next_stop(
+    program: Program, lane: Lane, shared: Shared, step: jax.Array, until: jax.Array
+) -> jax.Array:
+    """The next step, at most `until`, with an order to draw before it or a mark to take after."""
+    per_epoch = jnp.maximum(lane.train_count // program.algorithm.batch_size, 1)
+    every = shared.fingerprint_every
+    power = jnp.where(step == 0, 1, 1 << (32 - jax.lax.clz(step)))
+    stops = (
+        until,
+        (step // per_epoch + 1) * per_epoch,
+        jnp.where(every > 0, (step // jnp.maximum(every, 1) + 1) * every, until),
+        jnp.where(power > 0, power, until),  # it overflows beyond 2**30
+        jnp.where(lane.plateau > 0, (step // PLATEAU_WINDOW + 1) * PLATEAU_WINDOW, until),
+    )
+    return jnp.min(jnp.stack(stops))
+
+
+def empty_trace() -> jax.Array:
+    """float32[TRACE, 2]: room for loss and gradient norm of a segment's steps."""
+    return jnp.zeros((TRACE, 2), jnp.float32)
+
+
+def traced(trace: jax.Array, told: Metrics, place: jax.Array) -> jax.Array:
+    """The trace with what the segment's step of this place told."""
+    line = jnp.stack([told.loss, told.grad_norm])[None]
+    return jax.lax.dynamic_update_slice(trace, line, (place, 0))
 
 
 def segment(
-    program: Program, lane: Lane, shared: Shared, state: TrialState, until: jax.Array
-) -> TrialState:
-    """The trial after `until` steps, or fewer if it is shorter or diverges."""
+    program: Program,
+    lane: Lane,
+    shared: Shared,
+    state: TrialState,
+    start: jax.Array,
+    until: jax.Array,
+) -> tuple[TrialState, jax.Array]:
+    """The trial after `until` steps (fewer if it is shorter or diverges), and its trace.
 
-    def goes_on(state: TrialState) -> jax.Array:
+    An outer loop goes from one order or mark to the next, so that the inner one holds nothing but
+    steps: a branch in it would copy the whole state each time (it cost half as much as the step).
+
+    Args:
+        start: int32, steps done before this segment; at most TRACE less than `until`.
+
+    Returns:
+        The state, and float32[TRACE, 2]: loss and gradient norm of step ``start + k`` in row k.
+    """
+
+    def goes_on(carry: tuple[TrialState, jax.Array]) -> jax.Array:
+        state, _ = carry
         return (state.step < until) & runs(lane, state, state.step)
 
-    def body(state: TrialState) -> TrialState:
+    def stretch(carry: tuple[TrialState, jax.Array]) -> tuple[TrialState, jax.Array]:
+        state, trace = carry
         order = jax.lax.cond(
             epoch_begins(program, lane, state.step),
             lambda: draw_order(program, lane, state.step),
             lambda: state.order,
         )
-        state = advance(program, lane, shared, state._replace(order=order), state.step)
-        return write_marks(shared, state)
+        stop = _next_stop(program, lane, shared, state.step, until)
 
-    return jax.lax.while_loop(goes_on, body, state)
+        def step(carry: tuple[TrialState, jax.Array]) -> tuple[TrialState, jax.Array]:
+            before, trace = carry
+            after, told = advance(program, lane, shared, before, before.step)
+            return after, traced(trace, told, before.step - start)
+
+        def stays(carry: tuple[TrialState, jax.Array]) -> jax.Array:
+            return (carry[0].step < stop) & runs(lane, carry[0], carry[0].step)
+
+        carry = jax.lax.while_loop(stays, step, (state._replace(order=order), trace))
+        return write_marks(shared, carry[0]), carry[1]
+
+    return jax.lax.while_loop(goes_on, stretch, (state, empty_trace()))
 
 
 def _chunks(program: Program, lane: Lane, shared: Shared, state: TrialState) -> Any:

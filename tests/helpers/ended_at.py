@@ -1,0 +1,43 @@
+"""Runs an experiment that gets a signal at its n-th touch of the disk.
+
+    python ended_at.py SIGNAL N MODULE [flag …]
+
+Touches are the moments at which a file is flushed, given its name, or its folder is flushed; with
+N = 0 nothing is sent. At the end, stderr says how many touches there were.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def main() -> None:
+    """Sends the signal at the n-th touch of the disk, and runs the module."""
+    sent, at, module = signal.Signals[sys.argv[1]], int(sys.argv[2]), sys.argv[3]
+    del sys.argv[1:4]
+    touches = 0
+
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        def touch(*arguments: Any) -> Any:
+            nonlocal touches
+            touches += 1
+            if touches == at:
+                os.kill(os.getpid(), sent)
+            return function(*arguments)
+
+        return touch
+
+    os.fsync, os.replace = watched(os.fsync), watched(os.replace)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        print(f"touches: {touches}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
