@@ -11,12 +11,13 @@ import numpy as np
 from convergence import names
 from convergence.analysis.spread import Spread, spread
 from convergence.analysis.statistics import student_mean
+from convergence.analysis.two_way import mean_squares
 from convergence.analysis.verdict import Claim, Verdict, decide_family
 from convergence.challenges import DEFAULT, FACTORS, Asked, Comparison, Design, sources
 from convergence.history import History
 from convergence.spec import Arm, RunSpec
 
-STRONG_ENOUGH = 2.0  # standard errors by which a choice must lead before it is recommended
+LEAD = 1.0  # standard errors by which a change must lead to be built upon; confirmation decides
 
 
 def scores(history: History, arm: str) -> np.ndarray:
@@ -86,66 +87,119 @@ def decide(
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The best arm of one factor on validation rows, held against the default.
+    """A setting held against the default on validation rows.
 
     Attributes:
+        factor: what it changes, or ``combination``.
+        arm: its name.
+        changes: to the default setting.
         gain: mean paired improvement in the metric, positive is better.
-        error: its standard error over seeds.
-        taken: whether it leads by enough to be recommended.
+        error: its standard error, over seeds and rows where seeds share rows.
+        taken: whether it leads by enough to be built upon.
     """
 
     factor: str
     arm: str
+    changes: tuple[tuple[str, Any], ...]
     gain: float
     error: float
     taken: bool
 
 
-def choose(history: History, design: Design) -> list[Choice]:
-    """For each factor its best arm, by validation scores against targets as the user gave them.
+def _told(history: History, arm: str) -> np.ndarray:
+    """Validation scores against targets as told, [seeds, rows] or [seeds]; higher is better.
 
-    Tuning sees targets as contaminated as training; the test split is not read. An arm of which
-    any seed diverged where the default's did not is no candidate.
+    Tuning sees targets as contaminated as training; the test split is not read.
     """
     metric = history.study.run.metric
-    sign = 1 if metric in names.HIGHER_IS_BETTER else -1
-    base = history.of_arm(DEFAULT, metric)
+    sign = 1.0 if metric in names.HIGHER_IS_BETTER else -1.0
+    try:
+        return sign * history.row_scores(arm, metric, told=True)
+    except ValueError:
+        return sign * history.of_arm(arm, metric)
+
+
+def _held_against(default: np.ndarray, values: np.ndarray) -> tuple[float, float] | None:
+    """Gain over the default and its standard error; None where there is nothing to recommend.
+
+    An arm of which any seed diverged where the default's did not is no candidate.
+    """
+    if default.ndim != values.ndim:
+        default, values = (v.mean(axis=1) if v.ndim > 1 else v for v in (default, values))
+    fine, base = (np.isfinite(v).reshape(len(v), -1).all(axis=1) for v in (values, default))
+    if (base & ~fine).any() or not fine.any():
+        return None
+    if (fine & ~base).any():  # it finishes where the default diverges
+        return float("inf"), 0.0
+    gains = (values - default)[fine & base]
+    if len(gains) < 2:
+        return None
+    mean = mean_squares(gains).mean() if gains.ndim == 2 else student_mean(gains)
+    return mean.estimate, mean.error
+
+
+def choose(history: History, design: Design) -> list[Choice]:
+    """For each factor its best arm on validation rows."""
+    default = _told(history, DEFAULT)
+    arms = {arm.name: arm for arm in design.arms}
     choices = []
     for factor in FACTORS:
         candidates = []
         for arm in design.choices[factor]:
-            values = history.of_arm(arm, metric)
-            if np.any(np.isnan(values) & ~np.isnan(base)):
-                continue
-            gains = sign * (values - base)
-            gains = gains[np.isfinite(gains)]
-            if np.isnan(base).any() and not np.isnan(values).any():
-                candidates.append(Choice(factor, arm, float("inf"), 0.0, True))
-            elif len(gains) > 1:
-                mean = student_mean(gains)
-                strong = mean.estimate > 0 and mean.estimate >= STRONG_ENOUGH * mean.error
-                candidates.append(Choice(factor, arm, mean.estimate, mean.error, strong))
+            found = _held_against(default, _told(history, arm))
+            if found:
+                gain, error = found
+                taken = gain > 0 and gain >= LEAD * error
+                candidates.append(Choice(factor, arm, arms[arm].changes, gain, error, taken))
         if candidates:
             choices.append(max(candidates, key=lambda choice: choice.gain))
     return choices
 
 
-def recommended(choices: Sequence[Choice], design: Design) -> dict[str, Any]:
-    """The changes to the default setting that all taken choices make together."""
-    arms = {arm.name: arm for arm in design.arms}
-    changes: dict[str, Any] = {}
-    for choice in choices:
-        if choice.taken:
-            changes |= dict(arms[choice.arm].changes)
-    return changes
+def combinations(choices: Sequence[Choice]) -> tuple[Arm, ...]:
+    """The settings that make the two, three, … surest of the taken changes at once."""
+    taken = sorted(
+        (choice for choice in choices if choice.taken),
+        key=lambda choice: choice.gain / choice.error if choice.error else float("inf"),
+        reverse=True,
+    )
+    arms = []
+    for count in range(2, len(taken) + 1):
+        changes = dict(change for choice in taken[:count] for change in choice.changes)
+        name = " + ".join(choice.arm for choice in taken[:count])
+        arms.append(Arm(name, tuple(sorted(changes.items()))))
+    return tuple(arms)
+
+
+def candidate(
+    history: History, choices: Sequence[Choice], combined: History | None
+) -> tuple[Choice | None, list[Choice]]:
+    """The setting to confirm – the best on validation rows, single or combined – and all of them.
+
+    Args:
+        history: the study of the five challenges.
+        choices: the best of each factor.
+        combined: the study of `combinations`, with the same seeds; None where there was none.
+    """
+    found = [choice for choice in choices if choice.taken]
+    default = _told(history, DEFAULT)
+    for arm in combined.study.arms if combined else ():
+        assert combined is not None
+        held = _held_against(default, _told(combined, arm.name))
+        if held:
+            gain, error = held
+            taken = gain > 0 and gain >= LEAD * error
+            found.append(Choice("combination", arm.name, arm.changes, gain, error, taken))
+    leading = [choice for choice in found if choice.taken]
+    return (max(leading, key=lambda choice: choice.gain) if leading else None), found
 
 
 RECOMMENDED = "recommended"
 
 
-def confirmation_arms(changes: dict[str, Any]) -> tuple[Arm, ...]:
+def confirmation_arms(choice: Choice) -> tuple[Arm, ...]:
     """The default, and the recommended setting beside it."""
-    return (Arm(DEFAULT), Arm(RECOMMENDED, tuple(sorted(changes.items()))))
+    return (Arm(DEFAULT), Arm(RECOMMENDED, choice.changes))
 
 
 def confirmation_claim(run: RunSpec) -> Claim:

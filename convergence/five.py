@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from convergence import appraisal, challenges, spec
 from convergence import laboratory as lab
 from convergence.analysis.verdict import Verdict
+from convergence.appraisal import Choice
 from convergence.challenges import TOPICS, Asked, Comparison, Design
 from convergence.data import Dataset
 from convergence.flags import Options
@@ -22,6 +24,27 @@ from convergence.training.blocks import Want
 QUESTION = "Which of the five challenges does training on this data meet, and what should change?"
 FEWEST_TO_CONFIRM = 16  # seeds of the confirmation, at least, unless the study has very few
 Told = Sequence[tuple[Comparison | Asked, Verdict | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """All that the main job found.
+
+    Attributes:
+        history: the study of the five challenges.
+        told: every claim with its verdict.
+        choices: the best arm of each factor.
+        weighed: the changes that led, alone and combined.
+        pick: the one that was put to the test, or None.
+        verdict: on the pick, by unused seeds and the test split.
+    """
+
+    history: History
+    told: Told
+    choices: Sequence[Choice]
+    weighed: Sequence[Choice]
+    pick: Choice | None
+    verdict: Verdict | None
 
 
 def run(options: Options) -> None:
@@ -39,53 +62,69 @@ def run(options: Options) -> None:
     with lab.open_laboratory(options, QUESTION, arms, claims) as laboratory:
         if laboratory is None:
             return
-        design = made[0]
-        history = laboratory.conduct(laboratory.study, laboratory.workdir, "five challenges")
-        asked = challenges.comparisons(laboratory.study, design, laboratory.dataset.task)
-        told = appraisal.decide(history, asked)
-        choices = appraisal.choose(history, design)
-        changes = appraisal.recommended(choices, design)
-        verdict = confirmation(laboratory, changes) if changes else None
-        text = closing_text(laboratory, history, told, choices, changes, verdict)
-        flag_lines = [f"--{name}={flag_value(value)}" for name, value in sorted(changes.items())]
-        if verdict and verdict.decision == "holds":
-            base = options.flagfile_text()
-            laboratory.workdir.write_text("recommended.txt", base + "\n".join(flag_lines) + "\n")
-        laboratory.close(summary(history, told, choices, changes, verdict), text)
+        outcome = investigate(laboratory, made[0])
+        if outcome.pick and outcome.verdict and outcome.verdict.decision == "holds":
+            flag_lines = "\n".join(flags_of(outcome.pick))
+            text = f"{options.flagfile_text().rstrip()}\n{flag_lines}\n"
+            laboratory.workdir.write_text("recommended.txt", text)
+        laboratory.close(summary(outcome), closing_text(laboratory, outcome))
 
 
-def confirmation(laboratory: lab.Laboratory, changes: dict[str, Any]) -> Verdict:
-    """Trains the default and the recommended setting with unused seeds; reads the test split."""
-    study, run = laboratory.study, laboratory.study.run
-    seeds = 2 * run.num_seeds if run.num_seeds < 4 else max(run.num_seeds, FEWEST_TO_CONFIRM)
-    fresh = dataclasses.replace(
-        run, first_replica=run.first_replica + run.num_seeds, num_seeds=seeds
-    )
-    asked = StudySpec(
-        f"{study.name}/confirmation",
-        "Does the recommended setting beat the default on unused seeds and the test split?",
-        study.setting,
-        fresh,
-        appraisal.confirmation_arms(changes),
-        context=study.arms,
-    )
-    asked = resolve(spec.validate(asked), laboratory.dataset)
+def investigate(laboratory: lab.Laboratory, design: Design) -> Outcome:
+    """The comparisons, the combinations of what led in them, and the confirmation of the best."""
+    history = laboratory.conduct(laboratory.study, laboratory.workdir, "five challenges")
+    asked = challenges.comparisons(laboratory.study, design, laboratory.dataset.task)
+    told = appraisal.decide(history, asked)
+    choices = appraisal.choose(history, design)
+    combined = None
+    arms = appraisal.combinations(choices)
+    if arms:
+        question = "Do the changes that led alone lead together?"
+        combined = nested(laboratory, "combination", question, arms, laboratory.study.run, Want())
+    pick, weighed = appraisal.candidate(history, choices, combined)
+    verdict = None
+    if pick:
+        run = laboratory.study.run
+        seeds = 2 * run.num_seeds if run.num_seeds < 4 else max(run.num_seeds, FEWEST_TO_CONFIRM)
+        unused = dataclasses.replace(
+            run, first_replica=run.first_replica + run.num_seeds, num_seeds=seeds
+        )
+        question = "Does the recommended setting beat the default on unused seeds and test rows?"
+        arms = appraisal.confirmation_arms(pick)
+        tested = nested(laboratory, "confirmation", question, arms, unused, Want(test=True))
+        verdict = appraisal.confirm(tested)
+    return Outcome(history, told, choices, weighed, pick, verdict)
+
+
+def nested(
+    laboratory: lab.Laboratory,
+    name: str,
+    question: str,
+    arms: tuple[spec.Arm, ...],
+    run: spec.RunSpec,
+    want: Want,
+) -> History:
+    """A further study inside the workdir, in the programs of the main one."""
+    study = laboratory.study
+    further = StudySpec(f"{study.name}/{name}", question, study.setting, run, arms, study.arms)
+    further = resolve(spec.validate(further), laboratory.dataset)
+    claims = [appraisal.confirmation_claim(run).to_json()] if want.test else []
     child = laboratory.workdir.child(
-        "confirmation",
-        spec.to_json(asked),
+        name,
+        spec.to_json(further),
         provenance.collect(laboratory.dataset.digest),
         allow_drift=laboratory.options.allow_drift,
-        claims=[appraisal.confirmation_claim(asked.run).to_json()],
+        claims=claims,
     )
     with child:
-        history = laboratory.conduct(asked, child, "confirmation", Want(test=True))
-        verdict = appraisal.confirm(history)
-        rows = lab.arm_table(history, run.metric, "test")
-        child.write_json("summary.json", {"arms": rows, "verdicts": [verdict.to_json()]})
+        history = laboratory.conduct(further, child, name, want)
+        split = "test" if want.test else "validation"
+        rows = lab.arm_table(history, run.metric, split)
+        verdicts = [appraisal.confirm(history).to_json()] if want.test else []
+        child.write_json("summary.json", {"arms": rows, "verdicts": verdicts})
         if not child.finished:
             child.mark("finished")
-        child.remove_blocks()
-    return verdict
+    return history
 
 
 def flag_value(value: Any) -> str:
@@ -112,94 +151,83 @@ def claims_text(told: Told, primary: bool) -> str:
     return tables.text(lines, ("claim", "effect", "interval", "verdict"))
 
 
-def _setting_text(changes: dict[str, Any]) -> str:
-    return " ".join(f"--{name}={flag_value(value)}" for name, value in sorted(changes.items()))
+def flags_of(choice: Choice) -> list[str]:
+    """The flags that make this choice."""
+    return [f"--{name}={flag_value(value)}" for name, value in choice.changes]
 
 
-def recommendation_text(
-    laboratory: lab.Laboratory,
-    choices: Sequence[appraisal.Choice],
-    changes: dict[str, Any],
-    verdict: Verdict | None,
-) -> str:
+def recommendation_text(outcome: Outcome, metric: str) -> str:
     """What to change, and whether it stood the test."""
-    if verdict is None:
+    pick, verdict = outcome.pick, outcome.verdict
+    if pick is None or verdict is None:
         return (
-            "Recommended: keep the default setting; no single change led it by two standard"
-            " errors on validation rows, so nothing was confirmed and the test split was not read."
+            "Recommended: keep the default setting. No change led it on validation rows by a\n"
+            "standard error (seeds and rows), so nothing was confirmed and no test row was read."
         )
-    metric = laboratory.study.run.metric
     effect = tables.estimate(verdict.effect, verdict.low, verdict.high)
+    seeds = f"{verdict.n} of {verdict.seeds}" if verdict.n < verdict.seeds else str(verdict.n)
     told = (
-        f"{metric} {effect} against the default, {verdict.n} unused seeds × test rows"
-        f" (interval: {verdict.speaks_of})"
+        f"  {metric} {effect} against the default,\n"
+        f"  on test rows with {seeds} unused seeds (interval: {verdict.speaks_of})"
     )
+    setting = "\n    ".join(textwrap.wrap(" ".join(flags_of(pick)), 74, break_long_words=False))
     if verdict.decision == "holds":
-        return f"Recommended, confirmed: {_setting_text(changes)}\n  {told}"
+        return f"Recommended, confirmed:\n    {setting}\n{told}"
     why = f"{verdict.decision}{f', {verdict.reason}' if verdict.reason else ''}"
     return (
-        f"Withdrawn ({why}): {_setting_text(changes)}\n  {told}\n"
-        "  It led on validation rows but was not confirmed; keep the default setting."
+        f"Withdrawn ({why}):\n    {setting}\n{told}\n"
+        "  It led on validation rows but was not confirmed: keep the default setting."
     )
 
 
-def closing_text(
-    laboratory: lab.Laboratory,
-    history: History,
-    told: Told,
-    choices: Sequence[appraisal.Choice],
-    changes: dict[str, Any],
-    verdict: Verdict | None,
-) -> str:
+def closing_text(laboratory: lab.Laboratory, outcome: Outcome) -> str:
     """The tables that end the main job, the primary one last before the recommendation."""
-    run = laboratory.study.run
+    run, history = laboratory.study.run, outcome.history
     rows = lab.arm_table(history, run.metric, "clean")
-    verdicts = [v for _, v in told if v] + ([verdict] if verdict else [])
+    verdicts = [v for _, v in outcome.told if v] + ([outcome.verdict] if outcome.verdict else [])
     spreads = [
         (label, tables.number(s.sd), tables.interval(s.low, s.high), s.n)
         for label, s in appraisal.spreads(history)
     ]
+    both = [*outcome.choices, *(c for c in outcome.weighed if c.factor == "combination")]
     gains = [
         (c.factor, c.arm, tables.number(c.gain), tables.number(c.error), "yes" if c.taken else "no")
-        for c in choices
+        for c in both
     ]
     parts = [
         f"Arms: {run.metric} on clean validation rows (intervals speak of seeds)\n"
         + lab.arm_text(rows),
         f"Spread of {run.metric} over seeds, by what varies\n"
         + tables.text(spreads, ("varies", "sd", "95 % interval", "n")),
-        "Further claims, corrected within each challenge\n" + claims_text(told, primary=False),
-        "Best of each factor on validation rows (gain over the default)\n"
-        + tables.text(gains, ("factor", "arm", "gain", "std. error", "taken")),
+        "Further claims, corrected within each challenge\n"
+        + claims_text(outcome.told, primary=False),
+        "Best of each factor on validation rows, and what leads combined (gain over the default)\n"
+        + tables.text(gains, ("factor", "setting", "gain", "std. error", "leads")),
         lab.warnings_text(verdicts),
         f"The five challenges on {laboratory.dataset.name}: {run.metric}, margin"
-        f" {tables.number(run.margin)}, {run.num_seeds} seeds\n" + claims_text(told, primary=True),
-        recommendation_text(laboratory, choices, changes, verdict),
+        f" {tables.number(run.margin)}, {run.num_seeds} seeds\n"
+        + claims_text(outcome.told, primary=True),
+        recommendation_text(outcome, run.metric),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def summary(
-    history: History,
-    told: Told,
-    choices: Sequence[appraisal.Choice],
-    changes: dict[str, Any],
-    verdict: Verdict | None,
-) -> dict[str, Any]:
+def summary(outcome: Outcome) -> dict[str, Any]:
     """summary.json: all that the tables say, for machines."""
-    metric = history.study.run.metric
-    asked = [dataclasses.asdict(one) for one, _ in told if isinstance(one, Asked)]
+    history, verdict = outcome.history, outcome.verdict
+    asked = [dataclasses.asdict(one) for one, _ in outcome.told if isinstance(one, Asked)]
+    spreads = appraisal.spreads(history)
     return {
-        "arms": lab.arm_table(history, metric, "clean"),
-        "spread": [
-            {"varies": label} | dataclasses.asdict(s) for label, s in appraisal.spreads(history)
-        ],
+        "arms": lab.arm_table(history, history.study.run.metric, "clean"),
+        "spread": [{"varies": label} | dataclasses.asdict(s) for label, s in spreads],
         "topics": {str(number): topic for number, topic in TOPICS.items()},
-        "verdicts": [v.to_json() for _, v in told if v],
+        "verdicts": [v.to_json() for _, v in outcome.told if v],
         "not_applicable": asked,
-        "choices": [dataclasses.asdict(choice) for choice in choices],
+        "choices": [dataclasses.asdict(choice) for choice in outcome.choices],
+        "weighed": [dataclasses.asdict(choice) for choice in outcome.weighed],
         "recommendation": {
-            "changes": changes,
+            "setting": outcome.pick.arm if outcome.pick else None,
+            "flags": flags_of(outcome.pick) if outcome.pick else [],
             "decision": verdict.decision if verdict else "nothing to confirm",
             "verdict": verdict.to_json() if verdict else None,
         },

@@ -118,12 +118,18 @@ class History:
         one = self.trials[trial]
         return self.plan.view(one.arm, one.replica).validation
 
-    def row_scores(self, arm: str, metric: str, test: bool = False) -> np.ndarray:
-        """float64[seeds, rows]: each row's part in each seed's score, against clean targets.
+    def row_scores(
+        self, arm: str, metric: str, *, test: bool = False, told: bool = False
+    ) -> np.ndarray:
+        """float64[seeds, rows]: each row's part in each seed's score.
 
         A seed's mean over rows is its metric, exactly. For rmse the parts are linearised around the
         seed's own value, ``rmse + (e² - mse) / (2 rmse)`` (the delta method), so that inference
         over rows has the metric's unit. All seeds must be scored on the same rows.
+
+        Args:
+            test: the predictions are for the test split.
+            told: score against targets as the trials were told them, not the clean ones.
 
         Raises:
             ValueError: the seeds were scored on different rows (`split` varies).
@@ -133,7 +139,10 @@ class History:
         if any(not np.array_equal(self.scored_rows(int(t), test), rows) for t in index):
             raise ValueError("the seeds of this arm are scored on different rows")
         outputs = self.arrays["predictions"][index][:, : len(rows)].astype(np.float64)
-        truth = self.plan.dataset.y[rows]
+        truth = np.broadcast_to(self.plan.dataset.y[rows], outputs.shape[:2])
+        if told:
+            trials = [self.trials[t] for t in index]
+            truth = np.stack([self.plan.view(t.arm, t.replica).targets[rows] for t in trials])
         scores = self._parts(index, outputs, truth, metric)
         scores[self.diverged[index]] = np.nan
         return scores
@@ -150,16 +159,14 @@ class History:
             if metric == "brier":
                 label = np.eye(outputs.shape[-1])[truth]
                 return ((chance - label) ** 2).sum(axis=-1)
-            picked = np.take_along_axis(
-                logits, np.broadcast_to(truth[:, None], (*logits.shape[:2], 1)), axis=-1
-            )
+            picked = np.take_along_axis(logits, truth[..., None], axis=-1)
             return np.log(np.exp(logits).sum(axis=-1)) - picked[..., 0]
         errors = self.predicted(index, outputs) - truth
         if metric == "mae":
             return np.abs(errors)
         square = errors**2
         if metric == "r2":
-            return 1 - square / truth.astype(np.float64).var()
+            return 1 - square / truth.astype(np.float64).var(axis=1, keepdims=True)
         mse = square.mean(axis=1, keepdims=True)
         root = np.sqrt(mse)
         return root + (square - mse) / np.where(root > 0, 2 * root, 1)

@@ -90,8 +90,7 @@ class Laboratory:
     ) -> History:
         """Runs a study to its end, with progress, and writes its records."""
         want = want or Want()
-        if workdir.resumed:
-            sweep(workdir)
+        sweep(workdir)
         with Progress(title) as bar:
             runner = Study(
                 study,

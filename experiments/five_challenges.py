@@ -10,6 +10,7 @@ Expect:   one table – claim, effect with interval, verdict – with one primar
 from __future__ import annotations
 
 from convergence import flags
+from convergence.errors import UserError
 from convergence.flags import Options
 
 PRESETS: flags.Presets = {
@@ -21,6 +22,11 @@ PRESETS: flags.Presets = {
 
 def main(options: Options) -> None:
     """Runs the experiment."""
+    for name in ("learning_rate", "init_scale"):
+        if options.setting.get(name) == 0:
+            raise UserError("must be above 0 here: the comparisons multiply it.", name)
+    if not options.run.vary:
+        raise UserError("must name a source here: seeds that share all of them are copies.", "vary")
     from convergence.five import run
 
     run(options)

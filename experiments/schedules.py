@@ -11,7 +11,7 @@ Expect:   one row a schedule: its difference to the constant rate, paired over s
 from __future__ import annotations
 
 from convergence import flags, names
-from convergence.errors import UserError
+from convergence.errors import UserError, unknown_name
 from convergence.flags import Options
 
 PRESETS: flags.Presets = {
@@ -25,6 +25,9 @@ EXTRA = {"schedules": ("", "schedules to compare with constant, separated by ; (
 def chosen(text: str) -> list[str]:
     """The schedules that --schedules names, without constant."""
     listed = [part.strip() for part in text.split(";") if part.strip()]
+    for one in listed:
+        if ":" not in one and one not in names.SCHEDULES:
+            raise unknown_name(one, names.SCHEDULES, "schedules", "schedule")
     found = [one for one in listed or names.SCHEDULES if one != "constant"]
     if not found:
         raise UserError("name at least one schedule other than constant.", "schedules")

@@ -43,7 +43,7 @@ def main(options: Options) -> None:
             for split in splits
         ]
         notes = dict.fromkeys(note for row in rows for note in row["warnings"])
-        parts += [f"note: {note}" for note in notes]
+        parts += ["\n".join(f"note: {note}" for note in notes)] if notes else []
         laboratory.close({"arms": rows}, "\n\n".join(parts))
 
 

@@ -1,0 +1,259 @@
+"""A workdir in the wrong state, and a study that is stopped: told in a line, and nothing lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import commands
+from helpers.commands import Ended, finish, launch, refused, start
+
+from convergence import study
+from convergence.reporting import files
+from convergence.reporting.workdir import Workdir
+
+# Two blocks of 4 lanes, with a checkpoint every 8 steps.
+STUDY = (
+    *commands.SMALL,
+    "--lanes=4",
+    "--num_seeds=6",
+    "--steps=40",
+    "--eval_every=8",
+    "--checkpoint_every=8",
+)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where runs and compiled programs are shared."""
+    with commands.programs_kept(tmp_path_factory.getbasetemp()):
+        yield tmp_path_factory.getbasetemp()
+
+
+@pytest.fixture(scope="module")
+def whole(base: Path) -> Path:
+    """The workdir of the study, never interrupted."""
+    ended, workdir = commands.once(base, "whole", "train", *STUDY)
+    assert ended.status == 0, ended.err
+    return workdir
+
+
+def stopped_at(checkpoint: int, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Ended:
+    """The study, stopped with Ctrl-C once it has written so many checkpoints."""
+    really, count = study.CheckpointFolder.save_checkpoint, 0
+
+    def save(self: Any, *arguments: Any) -> None:
+        nonlocal count
+        really(self, *arguments)
+        count += 1
+        if count == checkpoint:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study.CheckpointFolder, "save_checkpoint", save)
+        return launch("train", *STUDY, f"--workdir={workdir}")
+
+
+def resumed(workdir: Path, whole: Path, *more: str) -> Ended:
+    """The study, continued to its end, which is that of the whole one in every bit."""
+    ended = launch("train", *STUDY, f"--workdir={workdir}", "--resume", *more)
+    assert ended.status == 0, ended.err
+    assert commands.differing(workdir, whole) == []
+    left = commands.tree(workdir)
+    assert not [name for name in left if name.startswith(("blocks", "checkpoints", "."))]
+    assert commands.manifest(workdir)["status"] == "finished"
+    return ended
+
+
+def test_a_finished_study_is_kept(whole: Path) -> None:
+    """Protects results: a finished study is replaced only with --overwrite, and shown again."""
+    before = commands.tree(whole)
+    told = refused(launch("train", *STUDY, f"--workdir={whole}"), "train")
+    assert told.startswith(f"--workdir: {whole} holds a finished study; give --overwrite")
+    again = launch("train", *STUDY, f"--workdir={whole}", "--resume")
+    assert again.status == 0
+    assert again.lines[0] == f"The study in {whole} is finished; nothing is left to run."
+    assert "accuracy on validation rows" in again.out
+    assert again.out.endswith(f"TensorBoard: tensorboard --logdir={whole}/tb\n")
+    assert commands.tree(whole) == before
+
+
+def test_overwrite_starts_again(whole: Path, tmp_path: Path) -> None:
+    """Protects --overwrite: nothing of the old study is left in the new one."""
+    other = launch("train", *STUDY, "--steps=8", "--twin", f"--workdir={tmp_path}")
+    assert other.status == 0
+    assert launch("train", *STUDY, f"--workdir={tmp_path}", "--overwrite").status == 0
+    assert commands.differing(tmp_path, whole) == []
+    runs = [path.name for path in (tmp_path / "tb").iterdir() if path.is_dir()]
+    assert runs == ["base"]
+
+
+def test_an_interrupted_study(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects hours of work: a stopped study is neither lost nor continued as another one."""
+    ended = stopped_at(6, tmp_path, monkeypatch)
+    assert ended.status == 130
+    assert "Traceback" not in ended.err
+    assert re.search(r"train: interrupted; continue with: python \S+ .* --resume$", ended.err)
+    before = commands.tree(tmp_path)
+    assert commands.manifest(tmp_path)["status"] == "interrupted"
+    assert {"blocks/00000.npz", "checkpoints/block_00001_step_000000016.npz"} <= set(before)
+    told = refused(launch("train", *STUDY, f"--workdir={tmp_path}"), "train")
+    assert told.startswith(f"--workdir: {tmp_path} holds an unfinished study (interrupted); give")
+    assert "--resume to continue" in told
+    for more, which in (
+        (("--steps=41",), "setting.train.steps was 40, now 41"),
+        (("--learning_rate=0.1",), "setting.train.learning_rate was 0.001, now 0.1"),
+        (("--num_seeds=7",), "run.num_seeds was 6, now 7"),
+        (("--test",), "extra.test was False, now True"),
+    ):
+        arguments = (*STUDY, f"--workdir={tmp_path}", "--resume", *more)
+        told = refused(launch("train", *arguments), "train")
+        assert told.startswith(f"--resume: the study in {tmp_path} has other settings: {which}.")
+    told = refused(launch("schedules", *STUDY, f"--workdir={tmp_path}", "--resume"), "schedules")
+    assert "name was 'train', now 'schedules'" in told
+    assert commands.tree(tmp_path) == before
+    assert resumed(tmp_path, whole).lines[0] == "accuracy on train rows (intervals speak of seeds)"
+
+
+def test_flags_resume_a_study(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects "repeat its flags (flags.txt)": the file is all that is needed to go on."""
+    stopped_at(2, tmp_path, monkeypatch)
+    flagfile = f"--flagfile={tmp_path / 'flags.txt'}"
+    assert launch("train", flagfile, f"--workdir={tmp_path}", "--resume").status == 0
+    assert commands.differing(tmp_path, whole) == []
+
+
+def test_stopped_before_its_claims_were_told(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects a study stopped in its first moment: what was not yet on record is, on resuming."""
+    really = Workdir.update
+
+    def update(self: Workdir, **fields: Any) -> None:
+        if "claims" in fields:
+            raise KeyboardInterrupt
+        really(self, **fields)
+
+    arguments = (*commands.SMALL, "--schedules=cosine;linear", f"--workdir={tmp_path}")
+    with monkeypatch.context() as patch:
+        patch.setattr(Workdir, "update", update)
+        assert launch("schedules", *arguments).status == 130
+    assert commands.manifest(tmp_path)["claims"] is None
+    assert launch("schedules", *arguments, "--resume").status == 0
+    assert len(commands.manifest(tmp_path)["claims"]) == 2
+    assert "--schedules=cosine;linear\n" in (tmp_path / "flags.txt").read_text()
+
+
+def flipped(path: Path) -> None:
+    """One bit of the file turned over."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "a bit flipped": flipped,
+    "cut short": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "empty": lambda path: path.write_bytes(b""),
+    "another's": lambda path: files.write_npz(path, {"x": [1.0]}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_corrupt_checkpoint(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """Protects from a damaged checkpoint: the one before it is used, it is said, the bits agree."""
+    stopped_at(7, tmp_path, monkeypatch)
+    newest = tmp_path / "checkpoints" / "block_00001_step_000000024.npz"
+    DAMAGE[damage](newest)
+    ended = resumed(tmp_path, whole)
+    told = " ".join(ended.out.partition("accuracy on")[0].split())
+    assert told.startswith("note: The checkpoint of block 1 after step 24 is damaged (")
+    assert told.endswith("; fell back to the one before it.")
+
+
+def test_all_of_it_corrupt(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects from damage everywhere: blocks without a whole file are trained again, and told."""
+    stopped_at(7, tmp_path, monkeypatch)
+    for path in [*(tmp_path / "checkpoints").iterdir(), *(tmp_path / "blocks").iterdir()]:
+        flipped(path)
+    told = " ".join(resumed(tmp_path, whole).out.split())
+    assert "Block 0 is computed again." in told
+    assert "after step 24 is damaged" in told
+    assert re.search(r"after step 16 is damaged \(.*?\); the block starts again\.", told)
+
+
+@pytest.mark.parametrize(
+    "full",
+    ["checkpoints/block_00001", "blocks/00001", "curves.npz", "trials.parquet", "summary.json"],
+)
+def test_a_full_disk(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    """Protects a study on a full disk: marked failed, nothing half-written, and it can go on."""
+    really, happened = os.fsync, False
+
+    def fsync(descriptor: int) -> None:
+        # Full from this file on, until the workdir gives its reserve back.
+        nonlocal happened
+        here = os.fstat(descriptor)
+        halves = [p for p in tmp_path.rglob(".*.part") if os.path.samestat(p.stat(), here)]
+        name = str(halves[0].relative_to(tmp_path)) if halves else ""
+        happened |= full in name.replace("/.", "/").removeprefix(".")
+        if happened and (tmp_path / ".reserve").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        really(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        ended = launch("train", *STUDY, f"--workdir={tmp_path}")
+    assert ended.status == 1
+    assert "Traceback" not in ended.err
+    last = ended.err.splitlines()[-1]
+    assert re.fullmatch(
+        rf"train: cannot write {tmp_path}/{full}\S*: No space left on device\.", last
+    )
+    found = commands.manifest(tmp_path)
+    assert found["status"] == "failed"
+    assert "No space left on device" in found["error"]
+    left = commands.tree(tmp_path)
+    assert not [name for name in left if name.endswith(".part")]
+    for name in left:
+        if name.endswith(".npz"):
+            files.read_npz(tmp_path / name)  # checks every checksum
+    told = refused(launch("train", *STUDY, f"--workdir={tmp_path}"), "train")
+    assert "holds an unfinished study (failed); give --resume" in told
+    resumed(tmp_path, whole)
+
+
+def test_ctrl_c(base: Path, whole: Path, tmp_path: Path) -> None:
+    """Protects Ctrl-C in a real terminal: status 130, and the command it tells ends in the bits."""
+    workdir = tmp_path / "my study"
+    program = str(Path(commands.__file__).with_name("ended_at.py"))
+    flags = [*STUDY, f"--workdir={workdir}"]
+    programs = commands.shared_folder(base) / "programs"
+    with commands.alone(programs):
+        # The 40th touch of the disk is in the second block, between two checkpoints' files.
+        arguments = [program, "SIGINT", "40", "experiments.train", *flags]
+        ended = finish(start(arguments, programs))
+    assert ended.status == 130, ended.err
+    assert "Traceback" not in ended.err
+    assert commands.manifest(workdir)["status"] == "interrupted"
+    left = commands.tree(workdir)
+    assert "blocks/00000.npz" in left
+    assert not [name for name in left if name.endswith((".part", ".lock", ".reserve"))]
+    told = re.search(r"train: interrupted; continue with: (.*)", ended.err)
+    assert told is not None
+    command = shlex.split(told[1])
+    assert command[:3] == ["python", "-m", "experiments.train"]
+    with commands.alone(programs):
+        again = finish(start(command[1:], programs))
+    assert again.status == 0, again.err
+    assert commands.differing(workdir, whole) == []

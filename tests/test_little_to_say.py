@@ -1,0 +1,106 @@
+"""Studies that can say little, and say so: no steps, one seed, nothing but divergence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import commands
+from helpers.commands import Ended
+
+from convergence.reporting import files
+
+CASES = {
+    "none": ("--steps=0",),
+    "one": ("--num_seeds=1",),
+    "hot": ("--learning_rate=1e30",),
+}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where runs and compiled programs are shared."""
+    with commands.programs_kept(tmp_path_factory.getbasetemp()):
+        yield tmp_path_factory.getbasetemp()
+
+
+def ran(base: Path, experiment: str, case: str) -> tuple[Ended, Path, dict[str, Any]]:
+    """A study of one case, its workdir and its summary; it ended well, in 80 columns."""
+    more = ("--schedules=cosine;linear",) if experiment == "schedules" else ()
+    arguments = (*commands.SMALL, *more, *CASES[case])
+    ended, workdir = commands.once(base, f"{experiment}-{case}", experiment, *arguments)
+    assert ended.status == 0, ended.err
+    assert "Traceback" not in ended.err
+    assert max(map(len, ended.lines)) <= 80
+    assert commands.manifest(workdir)["status"] == "finished"
+    summary = json.loads((workdir / "summary.json").read_text())
+    return ended, workdir, summary
+
+
+def decisions(summary: dict[str, Any]) -> set[str]:
+    """All decisions of a summary's verdicts."""
+    return {verdict["decision"] for verdict in summary["verdicts"]}
+
+
+@pytest.mark.parametrize("experiment", commands.EXPERIMENTS)
+def test_no_steps(base: Path, experiment: str) -> None:
+    """Protects --steps=0: the initial weights are scored, no claim is decided, and it is said."""
+    ended, workdir, summary = ran(base, experiment, "none")
+    assert "0 steps\n" in ended.err
+    assert "note: 0 steps: nothing was trained" in ended.out
+    assert "nothing was trained" in (workdir / "tables" / "summary.txt").read_text()
+    trials = files.read_parquet(workdir / "trials.parquet")
+    assert set(trials["steps"]) == {0}
+    assert set(trials["status"]) == {"finished"}
+    curves = files.read_npz(workdir / "curves.npz")
+    assert curves["loss_step"].size == 0
+    np.testing.assert_array_equal(curves["eval_step"], [0])
+    sketches = files.read_npz(workdir / "sketches.npz")["sketches"]
+    assert np.abs(sketches[:, 0]).max() > 0
+    if experiment != "train":
+        # Arms that differ in the initial weights alone may differ; no other may.
+        assert "holds" not in decisions(summary)
+    if experiment == "five_challenges":
+        assert summary["recommendation"]["decision"] == "nothing to confirm"
+
+
+@pytest.mark.parametrize("experiment", commands.EXPERIMENTS)
+def test_one_seed(base: Path, experiment: str) -> None:
+    """Protects --num_seeds=1: the table says that nothing can be said of spread or of a claim."""
+    ended, _, summary = ran(base, experiment, "one")
+    assert "1 seed on iris" in ended.err
+    assert "[-∞, ∞]" in ended.out
+    assert all(row["sd"] is None for row in summary["arms"])
+    if experiment == "train":
+        assert "note: one seed says nothing about spread" in ended.out
+        return
+    assert "one seed cannot" in ended.out
+    assert decisions(summary) <= {"undecided", "not applicable"}
+    assert all(v["low"] == "-inf" and v["high"] == "inf" for v in summary["verdicts"])
+    if experiment == "five_challenges":
+        assert summary["recommendation"]["decision"] == "nothing to confirm"
+
+
+@pytest.mark.parametrize("experiment", commands.EXPERIMENTS)
+def test_every_trial_diverges(base: Path, experiment: str) -> None:
+    """Protects a study without a finished trial: all are counted, none averaged or compared."""
+    ended, workdir, summary = ran(base, experiment, "hot")
+    trials = files.read_parquet(workdir / "trials.parquet")
+    hot = [k for k, init in enumerate(trials["init"]) if init != "zeros"]  # weights that stay zero
+    assert {trials["status"][k] for k in hot} == {"diverged"}
+    assert all(trials["first_non_finite_step"][k] is not None for k in hot)
+    assert {trials["validation_accuracy"][k] for k in hot} == {None}
+    assert "2/2" in ended.out
+    assert "NaN" not in (workdir / "summary.json").read_text()
+    counts = {row["arm"]: row["diverged_count"] for row in summary["arms"]}
+    assert {n for arm, n in counts.items() if arm != "init=zeros"} == {2}
+    if experiment == "train":
+        assert "note: 2 of 2 trials diverged and are in no mean" in ended.out
+        return
+    assert "not applicable" in decisions(summary)
+    assert decisions(summary) <= {"undecided", "not applicable"}
+    assert "every trial" in ended.out
