@@ -161,8 +161,8 @@ def recommendation_text(outcome: Outcome, metric: str) -> str:
     pick, verdict = outcome.pick, outcome.verdict
     if pick is None or verdict is None:
         return (
-            "Recommended: keep the default setting. No change led it on validation rows by a\n"
-            "standard error (seeds and rows), so nothing was confirmed and no test row was read."
+            "Recommended: keep the default setting. No change led it on validation rows by\n"
+            "a standard error (seeds and rows); nothing was confirmed, no test row was read."
         )
     effect = tables.estimate(verdict.effect, verdict.low, verdict.high)
     seeds = f"{verdict.n} of {verdict.seeds}" if verdict.n < verdict.seeds else str(verdict.n)
@@ -201,7 +201,7 @@ def closing_text(laboratory: lab.Laboratory, outcome: Outcome) -> str:
         + tables.text(spreads, ("varies", "sd", "95 % interval", "n")),
         "Further claims, corrected within each challenge\n"
         + claims_text(outcome.told, primary=False),
-        "Best of each factor on validation rows, and what leads combined (gain over the default)\n"
+        "Best of each factor and what leads combined: gain over the default, validation\n"
         + tables.text(gains, ("factor", "setting", "gain", "std. error", "leads")),
         lab.warnings_text(verdicts),
         f"The five challenges on {laboratory.dataset.name}: {run.metric}, margin"
