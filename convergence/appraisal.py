@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from convergence import names
+from convergence.analysis.power import SeedsNeeded
 from convergence.analysis.spread import Spread, spread
 from convergence.analysis.statistics import student_mean
 from convergence.analysis.two_way import mean_squares
@@ -30,23 +31,36 @@ def scores(history: History, arm: str) -> np.ndarray:
 
 
 def _distance(history: History, claim: Claim) -> tuple[np.ndarray, np.ndarray]:
-    """How far scores of pairs lie apart, against no distance at all."""
+    """How far the scores of pairs lie apart, against the margin.
+
+    A pair of which both diverged says nothing; one of which one did is further apart than any two
+    numbers, which is told as the control's divergence.
+    """
     metric = history.study.run.metric
+    first = history.of_arm(claim.treatment, metric, "clean")
+    second = history.of_arm(claim.control, metric, "clean")
     if claim.treatment == claim.control:
-        values = history.of_arm(claim.treatment, metric, "clean")
-        even = len(values) // 2 * 2
-        apart = np.abs(values[0:even:2] - values[1:even:2])
-    else:
-        first = history.of_arm(claim.treatment, metric, "clean")
-        apart = np.abs(first - history.of_arm(claim.control, metric, "clean"))
-    return apart, np.zeros_like(apart)
+        even = len(first) // 2 * 2
+        first, second = first[0:even:2], second[1:even:2]
+    apart, margin = np.abs(first - second), np.full(len(first), claim.margin)
+    one = np.isnan(first) != np.isnan(second)
+    margin[np.isnan(apart)] = np.nan
+    return np.where(one, claim.margin, apart), margin
 
 
 def _gap(history: History, arm: str) -> np.ndarray:
-    """How much better an arm scores in training (targets as told) than on clean validation rows."""
+    """How much better an arm scores on training than on validation rows, targets as told."""
     metric = history.study.run.metric
-    gap = history.of_arm(arm, metric, "train") - history.of_arm(arm, metric, "clean")
+    gap = history.of_arm(arm, metric, "train") - history.of_arm(arm, metric)
     return gap if metric in names.HIGHER_IS_BETTER else -gap
+
+
+def _alike(history: History, *arms: str) -> list[np.ndarray]:
+    """The arms' scores, all [seeds, rows] or – where one of them varies its rows – all [seeds]."""
+    found = [scores(history, arm) for arm in arms]
+    if len({one.ndim for one in found}) > 1:
+        found = [history.of_arm(arm, history.study.run.metric, "clean") for arm in arms]
+    return found
 
 
 def samples(history: History, comparison: Comparison) -> tuple[np.ndarray, np.ndarray]:
@@ -56,12 +70,44 @@ def samples(history: History, comparison: Comparison) -> tuple[np.ndarray, np.nd
         return _distance(history, claim)
     if comparison.measure == "gap":
         return _gap(history, claim.treatment), _gap(history, claim.control)
-    first, second = scores(history, claim.treatment), scores(history, claim.control)
-    if first.ndim != second.ndim:  # one of the arms varies its rows
-        metric = history.study.run.metric
-        first = history.of_arm(claim.treatment, metric, "clean")
-        second = history.of_arm(claim.control, metric, "clean")
+    if comparison.measure == "harm":
+        found = _alike(history, claim.treatment, comparison.clean[0])
+        other = _alike(history, claim.control, comparison.clean[1])
+        return found[0] - found[1], other[0] - other[1]
+    first, second = _alike(history, claim.treatment, claim.control)
     return first, second
+
+
+def _as_asked(comparison: Comparison, verdict: Verdict) -> Verdict:
+    """The verdict in the words of its measure.
+
+    A distance was held against the margin, so that "beyond zero" means beyond it: a distance is
+    never negative, and to show that it is above zero would show nothing.
+    """
+    if comparison.measure != "distance":
+        return verdict
+    margin, claim = comparison.claim.margin, comparison.claim
+    pairs = 2 if claim.treatment == claim.control else 1
+    needed = verdict.seeds_needed
+    reason = verdict.reason
+    return dataclasses.replace(
+        verdict,
+        claim=claim,
+        effect=verdict.effect + margin,
+        low=max(verdict.low + margin, 0.0),
+        high=verdict.high + margin,
+        reason="negligible" if reason == "reversed" else reason,
+        seeds_needed=SeedsNeeded(
+            *(None if n is None else pairs * n for n in (needed.to_hold, needed.to_fail))
+        ),
+    )
+
+
+def _tested(comparison: Comparison) -> Claim:
+    """The claim as it is tested: a distance is held against its margin, so none is left."""
+    if comparison.measure != "distance":
+        return comparison.claim
+    return dataclasses.replace(comparison.claim, margin=NO_MARGIN)
 
 
 def decide(
@@ -79,10 +125,30 @@ def decide(
     for members in families.values():
         pairs = [samples(history, one) for one in members]
         verdicts = decide_family(
-            [one.claim for one in members], [p[0] for p in pairs], [p[1] for p in pairs]
+            [_tested(one) for one in members], [p[0] for p in pairs], [p[1] for p in pairs]
         )
-        found |= {id(one): verdict for one, verdict in zip(members, verdicts)}
+        told = (_as_asked(one, verdict) for one, verdict in zip(members, verdicts))
+        found |= {id(one): verdict for one, verdict in zip(members, told)}
     return [(one, found.get(id(one))) for one in asked]
+
+
+@dataclasses.dataclass(frozen=True)
+class Lead:
+    """An arm held against the default: seeds that finish beyond the default's, then the gain."""
+
+    finished: int
+    gain: float
+    error: float
+
+    @property
+    def strong(self) -> bool:
+        """Whether it leads by enough to be built upon."""
+        return self.finished > 0 or (self.gain > 0 and self.gain >= LEAD * self.error)
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """For choosing the best: finishing comes before scoring."""
+        return self.finished, self.gain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,49 +159,49 @@ class Choice:
         factor: what it changes, or ``combination``.
         arm: its name.
         changes: to the default setting.
-        gain: mean paired improvement in the metric, positive is better.
-        error: its standard error, over seeds and rows where seeds share rows.
-        taken: whether it leads by enough to be built upon.
+        lead: mean paired improvement in the metric, positive is better, and its standard error,
+            over seeds and rows where seeds share rows.
     """
 
     factor: str
     arm: str
     changes: tuple[tuple[str, Any], ...]
-    gain: float
-    error: float
-    taken: bool
+    lead: Lead
 
 
 def _told(history: History, arm: str) -> np.ndarray:
     """Validation scores against targets as told, [seeds, rows] or [seeds]; higher is better.
 
-    Tuning sees targets as contaminated as training; the test split is not read.
+    Tuning sees rows as contaminated as training; the test split is not read.
     """
     metric = history.study.run.metric
     sign = 1.0 if metric in names.HIGHER_IS_BETTER else -1.0
+    if history.study.setting.data.input_noise:  # predictions are kept for clean inputs
+        return sign * history.of_arm(arm, metric)
     try:
         return sign * history.row_scores(arm, metric, told=True)
     except ValueError:
         return sign * history.of_arm(arm, metric)
 
 
-def _held_against(default: np.ndarray, values: np.ndarray) -> tuple[float, float] | None:
-    """Gain over the default and its standard error; None where there is nothing to recommend.
+def _held_against(default: np.ndarray, values: np.ndarray) -> Lead | None:
+    """An arm's scores (higher is better) against the default's; None where it is no candidate.
 
-    An arm of which any seed diverged where the default's did not is no candidate.
+    An arm of which any seed diverged where the default's did not is none; the gain is of the pairs
+    that both finish.
     """
     if default.ndim != values.ndim:
         default, values = (v.mean(axis=1) if v.ndim > 1 else v for v in (default, values))
     fine, base = (np.isfinite(v).reshape(len(v), -1).all(axis=1) for v in (values, default))
-    if (base & ~fine).any() or not fine.any():
+    beyond = int((fine & ~base).sum())
+    if (base & ~fine).any() or (beyond == 0 and base.sum() < 2):
         return None
-    if (fine & ~base).any():  # it finishes where the default diverges
-        return float("inf"), 0.0
     gains = (values - default)[fine & base]
     if len(gains) < 2:
-        return None
+        # Nothing to pair with: between arms that finish, the score itself decides.
+        return Lead(beyond, float(np.mean(values[fine])), 0.0)
     mean = mean_squares(gains).mean() if gains.ndim == 2 else student_mean(gains)
-    return mean.estimate, mean.error
+    return Lead(beyond, mean.estimate, mean.error)
 
 
 def choose(history: History, design: Design) -> list[Choice]:
@@ -146,21 +212,22 @@ def choose(history: History, design: Design) -> list[Choice]:
     for factor in FACTORS:
         candidates = []
         for arm in design.choices[factor]:
-            found = _held_against(default, _told(history, arm))
-            if found:
-                gain, error = found
-                taken = gain > 0 and gain >= LEAD * error
-                candidates.append(Choice(factor, arm, arms[arm].changes, gain, error, taken))
+            lead = _held_against(default, _told(history, arm))
+            if lead:
+                candidates.append(Choice(factor, arm, arms[arm].changes, lead))
         if candidates:
-            choices.append(max(candidates, key=lambda choice: choice.gain))
+            choices.append(max(candidates, key=lambda choice: choice.lead.rank))
     return choices
 
 
 def combinations(choices: Sequence[Choice]) -> tuple[Arm, ...]:
     """The settings that make the two, three, … surest of the taken changes at once."""
     taken = sorted(
-        (choice for choice in choices if choice.taken),
-        key=lambda choice: choice.gain / choice.error if choice.error else float("inf"),
+        (choice for choice in choices if choice.lead.strong),
+        key=lambda choice: (
+            choice.lead.finished,
+            choice.lead.gain / choice.lead.error if choice.lead.error else float("inf"),
+        ),
         reverse=True,
     )
     arms = []
@@ -181,20 +248,20 @@ def candidate(
         choices: the best of each factor.
         combined: the study of `combinations`, with the same seeds; None where there was none.
     """
-    found = [choice for choice in choices if choice.taken]
+    found = [choice for choice in choices if choice.lead.strong]
     default = _told(history, DEFAULT)
     for arm in combined.study.arms if combined else ():
         assert combined is not None
-        held = _held_against(default, _told(combined, arm.name))
-        if held:
-            gain, error = held
-            taken = gain > 0 and gain >= LEAD * error
-            found.append(Choice("combination", arm.name, arm.changes, gain, error, taken))
-    leading = [choice for choice in found if choice.taken]
-    return (max(leading, key=lambda choice: choice.gain) if leading else None), found
+        lead = _held_against(default, _told(combined, arm.name))
+        if lead:
+            found.append(Choice("combination", arm.name, arm.changes, lead))
+    leading = [choice for choice in found if choice.lead.strong]
+    best = max(leading, key=lambda choice: choice.lead.rank) if leading else None
+    return best, found
 
 
 RECOMMENDED = "recommended"
+NO_MARGIN = 1e-12  # a claim's margin is above 0; this one is below any score's resolution
 
 
 def confirmation_arms(choice: Choice) -> tuple[Arm, ...]:
@@ -234,3 +301,32 @@ def spreads(history: History) -> list[tuple[str, Spread]]:
     varied = "+".join(s for s in history.study.run.vary if s in sources(history.study.setting))
     found.append((varied or "nothing", history.of_arm(DEFAULT, metric, "clean")))
     return [(label, spread(values)) for label, values in found]
+
+
+def rates(history: History) -> list[tuple[float, str]]:
+    """Each learning rate of the study, ascending, and what it was at this length of run.
+
+    ``useful`` is within the margin of the best mean; below the best lies ``too low``, above it
+    ``too high``, and ``diverges`` is said of a rate of which any seed does.
+    """
+    run = history.study.run
+    sign = 1.0 if run.metric in names.HIGHER_IS_BETTER else -1.0
+    base = history.study.setting.train.learning_rate
+    arms = {arm.name: dict(arm.changes) for arm in history.study.arms}
+    found = {base: DEFAULT}
+    found |= {c["learning_rate"]: name for name, c in arms.items() if set(c) == {"learning_rate"}}
+    means = {}
+    for rate, arm in found.items():
+        values = history.of_arm(arm, run.metric, "clean")
+        means[rate] = float("nan") if np.isnan(values).any() else sign * float(values.mean())
+    fine = {rate: mean for rate, mean in means.items() if mean == mean}
+    best = max(fine, key=lambda rate: fine[rate]) if fine else base
+
+    def word(rate: float) -> str:
+        if rate not in fine:
+            return "diverges"
+        if fine[rate] >= fine[best] - run.margin:
+            return "useful"
+        return "too low" if rate < best else "too high"
+
+    return [(rate, word(rate)) for rate in sorted(means)]

@@ -27,7 +27,7 @@ LOSSES = {
 USUAL_LOSS = {"classification": "cross_entropy", "regression": "mse"}
 RATE_FACTORS = (0.1, 0.3, 3.0, 10.0, 100.0)
 SCHEDULES = ("cosine", "linear", "exponential", "drop", "time_based")
-DECAYS = (1e-4, 1e-2)
+STRONG_DECAY = 1e-2
 SPOILED = {"classification": ("label_noise", 0.2), "regression": ("outliers", 0.1)}
 NARROW, WIDE = 8, 4  # a width's divisor and factor
 
@@ -40,14 +40,17 @@ class Comparison:
 
     Attributes:
         claim: fixed before training.
-        measure: ``metric`` compares the arms' scores on clean validation rows; ``distance`` asks
-            how far paired trials' scores lie apart (treatment against control, or, where both are
+        measure: ``metric`` compares the arms' scores on clean validation rows; ``harm`` how much
+            better they score there than `clean` arms do; ``distance`` asks whether paired trials'
+            scores lie further apart than the margin (treatment against control, or, where both are
             the same arm, one seed against the next); ``gap`` compares the arms' gaps between
             training and validation score.
+        clean: for ``harm``, the arms that treatment and control are held against.
     """
 
     claim: Claim
     measure: str = "metric"
+    clean: tuple[str, str] = ("", "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,10 +94,10 @@ def _number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _weights() -> Iterator[tuple[str, Arm]]:
-    for init in INITS:
-        yield "init", Arm.of(f"init={init}", init=init)
-    yield "", Arm.of("init=zeros", init="zeros")
+def _weights(setting: Setting) -> Iterator[tuple[str, Arm]]:
+    for init in (*INITS, "zeros"):
+        if init != setting.model.init:
+            yield "" if init == "zeros" else "init", Arm.of(f"init={init}", init=init)
 
 
 def _scaled(setting: Setting) -> Iterator[tuple[str, Arm]]:
@@ -103,12 +106,12 @@ def _scaled(setting: Setting) -> Iterator[tuple[str, Arm]]:
         yield "", Arm.of(name, init_scale=factor * setting.model.init_scale)
 
 
-def _losses(setting: Setting, task: str) -> Iterator[tuple[str, Arm]]:
+def _losses(setting: Setting, task: str, vary: tuple[str, ...]) -> Iterator[tuple[str, Arm]]:
     dose = spoiling(setting, task)
-    yield "", Arm.of("spoiled", **dose)
+    yield "", Arm.of("spoiled", vary, **dose)
     for loss in other_losses(setting, task):
         yield "loss", Arm.of(f"loss={loss}", loss=loss)
-        yield "", Arm.of(f"loss={loss} spoiled", loss=loss, **dose)
+        yield "", Arm.of(f"loss={loss} spoiled", vary, loss=loss, **dose)
 
 
 def _rates(setting: Setting) -> Iterator[tuple[str, Arm]]:
@@ -131,31 +134,47 @@ def _sources(setting: Setting) -> Iterator[tuple[str, Arm]]:
     yield "", Arm.of("one-bit twin", twin=True)
 
 
-def _capacity(setting: Setting, task: str, hidden: tuple[int, ...]) -> Iterator[tuple[str, Arm]]:
+def decays(setting: Setting) -> tuple[float, ...]:
+    """Doses of weight decay that differ from the setting's own, the strongest last."""
+    own = setting.train.weight_decay
+    strong = STRONG_DECAY if own < STRONG_DECAY else 10 * own
+    return tuple(dose for dose in (strong / 100, strong) if dose != own)
+
+
+def _capacity(
+    setting: Setting, task: str, hidden: tuple[int, ...], vary: tuple[str, ...]
+) -> Iterator[tuple[str, Arm]]:
     if hidden:
         narrow = tuple(max(1, width // NARROW) for width in hidden)
         yield "capacity", Arm.of("narrow", hidden=narrow)
         yield "capacity", Arm.of("wide", hidden=tuple(WIDE * width for width in hidden))
-    for decay in DECAYS:
+    doses = decays(setting)
+    for decay in doses:
         yield "decay", Arm.of(f"decay={_number(decay)}", weight_decay=decay)
-    strongest = f"decay={_number(DECAYS[-1])} spoiled"
-    yield "", Arm.of(strongest, weight_decay=DECAYS[-1], **spoiling(setting, task))
+    strongest = f"decay={_number(doses[-1])} spoiled"
+    yield "", Arm.of(strongest, vary, weight_decay=doses[-1], **spoiling(setting, task))
 
 
-def design(setting: Setting, dataset: Dataset) -> Design:
-    """The arms of the five comparisons around a setting, on a dataset."""
+def design(setting: Setting, dataset: Dataset, vary: tuple[str, ...]) -> Design:
+    """The arms of the five comparisons around a setting, on a dataset.
+
+    Args:
+        vary: the sources that differ between replicas; where targets are spoiled, the contamination
+            differs, too, so that verdicts do not hang on one draw of it.
+    """
     task = dataset.task
+    spoiled = tuple(dict.fromkeys((*vary, "corrupt")))
     user_model = setting.model.model not in names.MODELS
     hidden = () if user_model else setting.model.hidden
     if not hidden and not user_model:
         hidden = MODELS[setting.model.model][len(dataset.shape)].default_hidden
     tagged = [
-        *(_weights() if setting.model.init == "default" else ()),
+        *_weights(setting),
         *_scaled(setting),
-        *_losses(setting, task),
+        *_losses(setting, task, spoiled),
         *_rates(setting),
         *_sources(setting),
-        *_capacity(setting, task, hidden),
+        *_capacity(setting, task, hidden, spoiled),
     ]
     choices = {
         factor: tuple(arm.name for tag, arm in tagged if tag == factor) for factor in FACTORS
@@ -163,14 +182,26 @@ def design(setting: Setting, dataset: Dataset) -> Design:
     return Design((Arm(DEFAULT), *(arm for _, arm in tagged)), choices, hidden)
 
 
-def comparisons(study: StudySpec, made: Design, task: str) -> list[Comparison | Asked]:
-    """All claims of the study, the primary one of each challenge first within it."""
-    run = study.run
-    direction = 1 if run.metric in names.HIGHER_IS_BETTER else -1
-    setting = study.setting
-    there = {arm.name for arm in made.arms}
+def _loss_arms(setting: Setting, task: str) -> dict[str, str]:
+    """Each loss of the study with the arm that is trained by it on clean targets."""
+    own = setting.train.loss if setting.train.loss != "auto" else USUAL_LOSS[task]
+    return {own: DEFAULT} | {loss: f"loss={loss}" for loss in other_losses(setting, task)}
 
-    def claim(
+
+def _spoiled(arm: str) -> str:
+    return "spoiled" if arm == DEFAULT else f"{arm} spoiled"
+
+
+class _Claims:
+    """Makes claims on a study's arms; where an arm is missing, says that nothing can be asked."""
+
+    def __init__(self, study: StudySpec, made: Design) -> None:
+        self.run = study.run
+        self.direction = 1 if study.run.metric in names.HIGHER_IS_BETTER else -1
+        self.there = {arm.name for arm in made.arms}
+
+    def __call__(
+        self,
         challenge: int,
         id: str,
         statement: str,
@@ -180,38 +211,53 @@ def comparisons(study: StudySpec, made: Design, task: str) -> list[Comparison | 
         kind: Kind = "superiority",
         primary: bool = False,
         measure: str = "metric",
+        clean: tuple[str, str] = ("", ""),
     ) -> Comparison | Asked:
-        if not {treatment, control} <= there:
-            return Asked(id, statement, challenge, "the setting leaves nothing to compare")
+        if not {treatment, control} <= self.there:
+            return Asked(id, statement, challenge, "this model or setting has no such arm")
+        run = self.run
         family = PRIMARY if primary else TOPICS[challenge]
-        turned = direction if measure == "metric" else 1
+        # A gap and a distance are the larger the worse, whatever the metric; a harm is a gain.
+        turned = self.direction if measure in ("metric", "harm") else 1
         metric = run.metric if measure == "metric" else f"{run.metric} {measure}"
-        made_claim = Claim(
+        claim = Claim(
             id, statement, treatment, control, kind, turned, metric, run.margin, family, challenge
         )
-        return Comparison(made_claim, measure)
+        return Comparison(claim, measure, clean)
 
+
+def comparisons(study: StudySpec, made: Design, task: str) -> list[Comparison | Asked]:
+    """All claims of the study, the primary one of each challenge first within it."""
+    claim, setting = _Claims(study, made), study.setting
     big = f"init_scale={_number(10 * setting.model.init_scale)}"
     small = f"init_scale={_number(0.1 * setting.model.init_scale)}"
-    robust, other = other_losses(setting, task)
-    strongest = f"decay={_number(DECAYS[-1])} spoiled"
-    falling = "cosine" if setting.train.schedule != "cosine" else "linear"
-    found = [
+    arms = _loss_arms(setting, task)
+    usual = USUAL_LOSS[task] if USUAL_LOSS[task] in arms else next(iter(arms))
+    rest = [loss for loss in (*LOSSES[task], *arms) if loss in arms and loss != usual]
+    robust, other = list(dict.fromkeys(rest))[:2]
+    strongest = f"decay={_number(decays(setting)[-1])} spoiled"
+    own = setting.train.schedule
+    constant = DEFAULT if own == "constant" else "schedule=constant"
+    falling, course = ("schedule=cosine", "cosine") if own == "constant" else (DEFAULT, own)
+    inits = [init for init in INITS if init != setting.model.init]
+    return [
         claim(1, "1b", "a start 10x larger is worse", DEFAULT, big, primary=True),
         claim(1, "1a", "a start 10x smaller is worse", DEFAULT, small),
         claim(1, "1b", "all weights zero is worse", DEFAULT, "init=zeros"),
-        *(claim(1, "1b", f"{i} serves as well", f"init={i}", kind="equivalence") for i in INITS),
-        claim(2, "2c", f"{robust} beats the default loss on spoiled targets",
-              f"loss={robust} spoiled", "spoiled", primary=True),
-        claim(2, "2c", f"{other} beats the default loss on spoiled targets",
-              f"loss={other} spoiled", "spoiled"),
+        *(claim(1, "1b", f"{i} serves as well", f"init={i}", kind="equivalence") for i in inits),
+        claim(2, "2c", f"spoiled targets harm {robust} less than {usual}",
+              _spoiled(arms[robust]), _spoiled(arms[usual]), primary=True, measure="harm",
+              clean=(arms[robust], arms[usual])),
+        *(claim(2, "2c", f"on spoiled targets {one} beats {usual}",
+                _spoiled(arms[one]), _spoiled(arms[usual])) for one in (robust, other)),
         claim(2, "2d", "spoiled targets make the default worse", DEFAULT, "spoiled"),
-        *(claim(2, "2b", f"{one} serves as well", f"loss={one}", kind="equivalence")
-          for one in (robust, other)),
-        claim(3, "3b", f"a rate that comes down ({falling}) is better",
-              f"schedule={falling}", primary=True),
-        *(claim(3, "3e", f"{s} is no worse", f"schedule={s}", kind="non-inferiority")
-          for s in SCHEDULES if s not in (falling, setting.train.schedule)),
+        *(claim(2, "2b", f"{loss} serves as well", arm, kind="equivalence")
+          for loss, arm in arms.items() if arm != DEFAULT),
+        claim(3, "3b", f"a rate that comes down ({course}) beats a constant one",
+              falling, constant, primary=True),
+        *(claim(3, "3e", f"{s} is no worse than constant", f"schedule={s}", constant,
+                kind="non-inferiority")
+          for s in SCHEDULES if s not in (course, own)),
         claim(4, "4b", "one flipped bit moves the result", "one-bit twin",
               primary=True, measure="distance"),
         *(claim(4, "4a", f"{s} alone moves the result", f"only {s} varies", f"only {s} varies",
@@ -220,4 +266,3 @@ def comparisons(study: StudySpec, made: Design, task: str) -> list[Comparison | 
         claim(5, "5e", f"a {NARROW}x narrower model is worse", DEFAULT, "narrow"),
         claim(5, "5d", "a wider model has the larger gap", "wide", "narrow", measure="gap"),
     ]  # fmt: skip
-    return found

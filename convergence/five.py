@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from convergence import appraisal, challenges, spec
+from convergence import appraisal, challenges, spec, wording
 from convergence import laboratory as lab
 from convergence.analysis.verdict import Verdict
 from convergence.appraisal import Choice
@@ -22,6 +22,7 @@ from convergence.study import resolve
 from convergence.training.blocks import Want
 
 QUESTION = "Which of the five challenges does training on this data meet, and what should change?"
+FURTHER = " What leads is then combined, and the best confirmed: up to a third more."
 FEWEST_TO_CONFIRM = 16  # seeds of the confirmation, at least, unless the study has very few
 Told = Sequence[tuple[Comparison | Asked, Verdict | None]]
 
@@ -52,14 +53,14 @@ def run(options: Options) -> None:
     made: list[Design] = []
 
     def arms(dataset: Dataset) -> Sequence[spec.Arm]:
-        made.append(challenges.design(options.setting, dataset))
+        made.append(challenges.design(options.setting, dataset, options.run.vary))
         return made[0].arms
 
     def claims(laboratory: lab.Laboratory) -> list[Any]:
         asked = challenges.comparisons(laboratory.study, made[0], laboratory.dataset.task)
         return [one.claim for one in asked if isinstance(one, Comparison)]
 
-    with lab.open_laboratory(options, QUESTION, arms, claims) as laboratory:
+    with lab.open_laboratory(options, QUESTION, arms, claims, further=FURTHER) as laboratory:
         if laboratory is None:
             return
         outcome = investigate(laboratory, made[0])
@@ -112,7 +113,7 @@ def nested(
     child = laboratory.workdir.child(
         name,
         spec.to_json(further),
-        provenance.collect(laboratory.dataset.digest),
+        provenance.collect(laboratory.dataset.digest, lab.user_files(study)),
         allow_drift=laboratory.options.allow_drift,
         claims=claims,
     )
@@ -124,6 +125,7 @@ def nested(
         child.write_json("summary.json", {"arms": rows, "verdicts": verdicts})
         if not child.finished:
             child.mark("finished")
+        laboratory.workdir.messages += [f"{name}: {message}" for message in child.messages]
     return history
 
 
@@ -138,17 +140,20 @@ def _line(one: Comparison | Asked, verdict: Verdict | None) -> tuple[str, str, s
     if isinstance(one, Asked) or verdict is None:
         assert isinstance(one, Asked)
         return (f"{one.id} {one.statement}", "–", "–", f"not applicable ({one.reason})")
-    return lab.verdict_line(verdict)
+    return wording.verdict_line(verdict)
 
 
 def claims_text(told: Told, primary: bool) -> str:
-    """The table of the primary claims, or of the others."""
-    lines = []
+    """The table of the primary claims, or of the others, with its legend."""
+    lines, verdicts = [], []
     for one, verdict in told:
         first = verdict is not None and verdict.claim.family == challenges.PRIMARY
         if first == primary:
             lines.append(_line(one, verdict))
-    return tables.text(lines, ("claim", "effect", "interval", "verdict"))
+            verdicts += [verdict] if verdict else []
+    if not lines:
+        return ""
+    return f"{tables.text(lines, wording.HEADERS)}\n{wording.legend(verdicts)}"
 
 
 def flags_of(choice: Choice) -> list[str]:
@@ -159,6 +164,11 @@ def flags_of(choice: Choice) -> list[str]:
 def recommendation_text(outcome: Outcome, metric: str) -> str:
     """What to change, and whether it stood the test."""
     pick, verdict = outcome.pick, outcome.verdict
+    if not outcome.choices:
+        return (
+            "Nothing can be recommended: no setting could be held against the default (too few\n"
+            "seeds, or its trials diverged)."
+        )
     if pick is None or verdict is None:
         return (
             "Recommended: keep the default setting. No change led it on validation rows by\n"
@@ -191,25 +201,39 @@ def closing_text(laboratory: lab.Laboratory, outcome: Outcome) -> str:
     ]
     both = [*outcome.choices, *(c for c in outcome.weighed if c.factor == "combination")]
     gains = [
-        (c.factor, c.arm, tables.number(c.gain), tables.number(c.error), "yes" if c.taken else "no")
-        for c in both
+        (c.factor, c.arm, tables.number(c.lead.gain), tables.number(c.lead.error), told)
+        for c, told in ((c, "yes" if c.lead.strong else "no") for c in both)
     ]
+    notes = [*wording.arm_notes(rows), wording.warnings_text(verdicts)]
+    best = "Best of each factor and what leads combined: gain over the default, validation\n"
+    higher = "higher" if laboratory.higher_is_better else "lower"
     parts = [
         f"Arms: {run.metric} on clean validation rows (intervals speak of seeds)\n"
-        + lab.arm_text(rows),
+        + wording.arm_text(rows),
         f"Spread of {run.metric} over seeds, by what varies\n"
         + tables.text(spreads, ("varies", "sd", "95 % interval", "n")),
+        rates_text(outcome),
         "Further claims, corrected within each challenge\n"
         + claims_text(outcome.told, primary=False),
-        "Best of each factor and what leads combined: gain over the default, validation\n"
-        + tables.text(gains, ("factor", "setting", "gain", "std. error", "leads")),
-        lab.warnings_text(verdicts),
-        f"The five challenges on {laboratory.dataset.name}: {run.metric}, margin"
-        f" {tables.number(run.margin)}, {run.num_seeds} seeds\n"
+        best + tables.text(gains, ("factor", "setting", "gain", "std. error", "leads"))
+        if gains
+        else "",
+        "\n".join(note for note in notes if note),
+        f"The five challenges on {laboratory.dataset.name}: {run.metric} ({higher} is better),"
+        f" margin {tables.number(run.margin)}, {lab.counted(run.num_seeds, 'seed')}\n"
         + claims_text(outcome.told, primary=True),
         recommendation_text(outcome, run.metric),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def rates_text(outcome: Outcome) -> str:
+    """One line on the range of learning rates (claim 3a): too low, useful, too high, diverging."""
+    words: dict[str, list[str]] = {}
+    for rate, word in appraisal.rates(outcome.history):
+        words.setdefault(word, []).append(tables.number(rate))
+    told = "; ".join(f"{word}: {', '.join(rates)}" for word, rates in words.items())
+    return f"Learning rates at this length – {told}"
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convergence import data, results, spec
+from convergence import data, names, results, spec
 from convergence.analysis.arms import arm_summary
-from convergence.analysis.verdict import Claim, Verdict
+from convergence.analysis.verdict import Claim
 from convergence.flags import Options
 from convergence.history import History
 from convergence.reporting import files, provenance, tables, tensorboard
@@ -52,7 +54,7 @@ class Laboratory:
     @property
     def higher_is_better(self) -> bool:
         """Whether a larger value of the study's metric is better."""
-        return self.study.run.metric in ("accuracy", "r2")
+        return self.study.run.metric in names.HIGHER_IS_BETTER
 
     @property
     def untrained(self) -> bool:
@@ -114,8 +116,18 @@ class Laboratory:
             print(narrow(f"note: {message}"))
         print(text)
         self.workdir.mark("finished")
-        self.workdir.remove_blocks()
+        nested = (self.workdir.path(name) for name in self.workdir.manifest["children"])
+        for workdir in (self.workdir, *map(Workdir.open, nested)):
+            workdir.remove_blocks()
         print(closing(self.workdir, self.options))
+
+
+def user_files(study: StudySpec) -> dict[str, str]:
+    """SHA-256 of the user's own files that the study runs, by path."""
+    settings = [study.arm_setting(arm) for arm in study.arms]
+    told = {text for s in settings for text in (s.model.model, s.train.loss) if ":" in text}
+    paths = sorted({text.rpartition(":")[0] for text in told})
+    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths}
 
 
 def sweep(workdir: Workdir) -> None:
@@ -163,6 +175,7 @@ def open_laboratory(
     arms: Any,
     claims: Any = None,
     base: Mapping[str, Any] | None = None,
+    further: str = "",
 ) -> Iterator[Laboratory | None]:
     """Loads and checks everything, then opens the workdir; yields None where nothing is to be run.
 
@@ -172,6 +185,7 @@ def open_laboratory(
         arms: the arms, or a function from the dataset to them.
         claims: a function from the laboratory to its claims, written down before training.
         base: changes to the base setting that the experiment insists on.
+        further: what --dry_run says of trials that come on top, depending on the results.
 
     Raises:
         UserError: data, settings or workdir do not fit.
@@ -185,13 +199,13 @@ def open_laboratory(
     # Says what does not fit before a folder is touched.
     runner = Study(study, dataset, Machine.here(options.workers))
     if options.dry_run:
-        print(estimate_text(runner))
+        print(estimate_text(runner, further))
         yield None
         return
     workdir = Workdir.prepare(
         options.workdir,
         spec.to_json(study) | ({"extra": dict(options.extra)} if options.extra else {}),
-        provenance.collect(dataset.digest),
+        provenance.collect(dataset.digest, user_files(study)),
         overwrite=options.overwrite,
         resume=options.resume,
         allow_drift=options.allow_drift,
@@ -227,7 +241,7 @@ def opening(study: StudySpec, runner: Study, options: Options) -> str:
     )
 
 
-def estimate_text(runner: Study) -> str:
+def estimate_text(runner: Study, further: str = "") -> str:
     """What --dry_run says."""
     told = runner.estimate()
     run = runner.plan.study.run
@@ -242,7 +256,7 @@ def estimate_text(runner: Study) -> str:
         f" {counted(told['steps'], 'step')} in all;\n"
         f"about {memory:.0f} MiB of state beside JAX's own; roughly {duration(seconds)} on"
         f" {counted(len(runner.machine.workers), 'worker')}, compiling included (dense layers;"
-        " convolutions and recurrent ones take longer).\n"
+        f" convolutions and recurrent ones take longer).{further}\n"
         "Nothing was trained and nothing written."
     )
 
@@ -259,52 +273,3 @@ def arm_table(history: History, metric: str, split: str, seed: int = 0) -> list[
         summary = arm_summary(history.of_arm(arm, metric, split), rng)
         rows.append({"arm": arm, "split": split, "metric": metric} | summary.to_json())
     return rows
-
-
-def arm_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The arms' summaries as a table for the terminal."""
-    lines = []
-    for row in rows:
-        mean = row["mean"]
-        lines.append(
-            (
-                row["arm"],
-                tables.number(_value(mean["estimate"]), 4),
-                tables.interval(_value(mean["low"]), _value(mean["high"])),
-                tables.number(_value(row["sd"])),
-                f"{row['diverged_count']}/{row['n']}",
-            )
-        )
-    return tables.text(lines, ("arm", "mean", "95 % interval", "sd", "diverged"))
-
-
-def _value(plain: Any) -> float:
-    """The number behind a strict-JSON value: None is NaN, 'inf' and '-inf' infinities."""
-    if plain is None:
-        return float("nan")
-    return float(str(plain).replace("Infinity", "inf"))
-
-
-def verdict_line(verdict: Verdict) -> tuple[str, str, str, str]:
-    """A verdict as a row of a table: claim, effect, interval, decision with its reason."""
-    told = verdict.decision if not verdict.reason else f"{verdict.decision} ({verdict.reason})"
-    if verdict.decision == "undecided" and not verdict.reason:
-        needed = verdict.seeds_needed.fewest
-        told += f" (about {needed} seeds)" if needed and needed <= 10_000 else ""
-    effect, interval = tables.number(verdict.effect), tables.interval(verdict.low, verdict.high)
-    return (f"{verdict.claim.id} {verdict.claim.statement}", effect, interval, told)
-
-
-def verdict_text(verdicts: Sequence[Verdict]) -> str:
-    """Claims with effect, interval and verdict, as a table for the terminal."""
-    lines = [verdict_line(verdict) for verdict in verdicts]
-    return tables.text(lines, ("claim", "effect", "interval", "verdict"))
-
-
-def warnings_text(verdicts: Sequence[Verdict]) -> str:
-    """The verdicts' warnings, each said once, with the claims that it is about."""
-    seen: dict[str, dict[str, None]] = {}
-    for verdict in verdicts:
-        for warning in verdict.warnings:
-            seen.setdefault(warning, {})[verdict.claim.id] = None
-    return "\n".join(f"note: {warning} ({', '.join(ids)})" for warning, ids in seen.items())

@@ -150,44 +150,50 @@ class Plan:
             )
         return self._views[place]
 
-    def _steps(self, arm: int) -> int:
-        train = self.settings[arm].train
-        rows = len(self.view(arm, int(self.replicas[0])).train)
-        if train.batch_size > rows:
+    def _per_epoch(self, arm: int, replica: int) -> int:
+        """Steps in one pass over the training rows; raises UserError where not one batch fits."""
+        rows = len(self.view(arm, replica).train)
+        size = self.settings[arm].train.batch_size
+        if size > rows:
             raise UserError(
-                f"{train.batch_size} rows a step, but there are only {rows} training rows"
+                f"{size} rows a step, but there are only {rows} training rows"
                 f" (of {len(self.dataset.y)} in all); give a smaller one.",
                 "batch_size",
             )
-        return train.epochs * (rows // train.batch_size) if train.epochs else train.steps
+        return rows // size
+
+    def _steps(self, arm: int) -> int:
+        train = self.settings[arm].train
+        per_epoch = self._per_epoch(arm, int(self.replicas[0]))
+        return train.epochs * per_epoch if train.epochs else train.steps
 
     def _lay_schedules(self) -> None:
-        rows: dict[tuple[str, int, int], np.ndarray] = {}
+        """The table of shapes: arms whose rate takes the same course share a row."""
         width = max(TABLE_STEP, -(-self.total_steps // TABLE_STEP) * TABLE_STEP)
-        own = [(s.train, steps) for s, steps in zip(self.settings, self.arm_steps)]
-        others = [(s.train, s.train.steps) for s in self._context if not s.train.epochs]
-        count = len(self.view(0, int(self.replicas[0])).train)
-        for train, steps in [*own, *((t, n) for t, n in others if n <= self.total_steps)]:
-            place = (train.schedule, train.warmup, steps)
-            if place not in rows:
-                row = np.ones(width, np.float32)
-                row[:steps] = schedules.shape(
-                    train.schedule,
-                    steps,
-                    warmup=train.warmup,
-                    steps_per_epoch=count // train.batch_size,
-                )
-                rows[place] = row
-        order = list(rows)
-        self.schedule_of_arm = [
-            order.index((train.schedule, train.warmup, steps)) for train, steps in own
-        ]
-        self.shapes = np.stack(list(rows.values()))
+        first = int(self.replicas[0])
+        lengths = [self._per_epoch(arm, first) for arm in range(len(self.settings))]
+        laid = list(zip((s.train for s in self.settings), self.arm_steps, lengths))
+        rows = len(self.view(0, first).train)
+        for train in (s.train for s in self._context if not s.train.epochs):
+            if train.steps <= self.total_steps:
+                laid.append((train, train.steps, rows // train.batch_size))
+        table: dict[bytes, np.ndarray] = {}
+        places = []
+        for train, steps, per_epoch in laid:
+            row = np.ones(width, np.float32)
+            row[:steps] = schedules.shape(
+                train.schedule, steps, warmup=train.warmup, steps_per_epoch=per_epoch
+            )
+            table.setdefault(row.tobytes(), row)
+            places.append(list(table).index(row.tobytes()))
+        self.schedule_of_arm = places[: len(self.settings)]
+        self.shapes = np.stack(list(table.values()))
 
     @property
     def contaminated(self) -> bool:
-        """Whether some arm is told wrong targets."""
-        return any(s.data.label_noise or s.data.outliers for s in self.settings)
+        """Whether some arm is told wrong targets or inputs."""
+        spoiled = ("label_noise", "outliers", "input_noise")
+        return any(s.get(name) for s in self.settings for name in spoiled)
 
     def _algorithm(self, setting: Setting) -> Algorithm:
         model, train = setting.model, setting.train
@@ -231,7 +237,7 @@ class Plan:
                 for arm in arms
             )
             program = self._program(self.settings[arms[0]])
-            key = (static, self.pool, program.capacity, self.dataset.digest)
+            key = (static, self.pool, program.capacity, self.shapes.shape, self.dataset.digest)
             groups.append(Group(key, program, trials))
         return tuple(groups)
 
@@ -258,6 +264,7 @@ class Plan:
 
     def _lane(self, group: Group, trial: Trial, keys: dict[str, np.ndarray], row: int) -> Lane:
         setting, view = self.settings[trial.arm], self.view(trial.arm, trial.replica)
+        self._per_epoch(trial.arm, trial.replica)  # imbalance leaves some replicas a row less
         arm = self.study.arms[trial.arm]
         capacity = group.program.capacity
 

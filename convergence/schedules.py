@@ -209,8 +209,9 @@ def plateau_init(active: Array | float | bool) -> PlateauState:
 
 
 def plateau_add(state: PlateauState, loss: Array) -> PlateauState:
-    """The controller told one step's training loss (a scalar)."""
-    return state._replace(total=state.total + loss.astype(jnp.float32))
+    """The controller told one step's training loss (a scalar); an inactive one does not listen."""
+    total = state.total + loss.astype(jnp.float32)
+    return state._replace(total=jnp.where(state.active > 0.0, total, state.total))
 
 
 def plateau_close(state: PlateauState, done: Array) -> PlateauState:
@@ -218,10 +219,11 @@ def plateau_close(state: PlateauState, done: Array) -> PlateauState:
 
     Every 50 steps the window's mean loss is compared with the best so far; after 4 windows
     without an improvement of at least 1e-4 of it, the rate is halved. The cadence is of steps, so
-    that neither evaluation nor segments move it. Elsewhere the controller comes back unchanged.
+    that neither evaluation nor segments move it. Elsewhere, and where it is inactive, the
+    controller comes back unchanged.
     """
     mean = state.total / PLATEAU_WINDOW
-    closes = done % PLATEAU_WINDOW == 0
+    closes = (done % PLATEAU_WINDOW == 0) & (state.active > 0.0)
     # Written so that the first window, against a best of infinity, counts as an improvement.
     better = mean < jnp.where(
         jnp.isfinite(state.best),
@@ -230,7 +232,7 @@ def plateau_close(state: PlateauState, done: Array) -> PlateauState:
     )
     stale = jnp.where(better, 0, state.stale + 1)
     lower = closes & (stale >= PLATEAU_PATIENCE)
-    lowered = jnp.where(lower & (state.active > 0.0), PLATEAU_FACTOR, 1.0).astype(jnp.float32)
+    lowered = jnp.where(lower, PLATEAU_FACTOR, 1.0).astype(jnp.float32)
     return PlateauState(
         state.active,
         state.control * lowered,

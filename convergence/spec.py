@@ -12,57 +12,50 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from convergence import names
 from convergence.errors import UserError, unknown_name
+from convergence.fields import LARGEST_SEED, check, option
 
 SPEC_VERSION = 1
-
-
-def _field(default: Any, help: str, **meta: Any) -> Any:
-    """A dataclass field whose metadata carries help text, choices, bounds and ``traced``."""
-    if callable(default):
-        return dataclasses.field(default_factory=default, metadata={"help": help, **meta})
-    return dataclasses.field(default=default, metadata={"help": help, **meta})
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSpec:
     """Which rows there are, how they are split, prepared and – on purpose – spoiled."""
 
-    dataset: str = _field(
+    dataset: str = option(
         "digits", "bundled name, or 'file' with --data_path", choices=names.DATASETS
     )
-    data_path: str = _field("", "CSV, Parquet or NPZ file (with --dataset=file)")
-    target: str = _field("", "column to predict in --data_path (NPZ: always y)")
-    test_path: str = _field("", "file of the same form that is the test split")
-    task: str = _field("auto", "what to predict", choices=("auto", *names.TASKS))
-    train_size: int = _field(0, "use only so many training rows (0: all)", low=0)
-    preprocessing: str = _field(
+    data_path: str = option("", "CSV, Parquet or NPZ file (with --dataset=file)")
+    target: str = option("", "column to predict in --data_path (NPZ: always y)")
+    test_path: str = option("", "file of the same form that is the test split")
+    task: str = option("auto", "what to predict", choices=("auto", *names.TASKS))
+    train_size: int = option(0, "use only so many training rows (0: all)", low=0)
+    preprocessing: str = option(
         "standardise", "fitted on training rows", choices=names.PREPROCESSING
     )
-    test_fraction: float = _field(0.2, "share of rows set aside as test split", low=0.01, high=0.9)
-    validation_fraction: float = _field(
+    test_fraction: float = option(0.2, "share of rows set aside as test split", low=0.01, high=0.9)
+    validation_fraction: float = option(
         0.2, "share of the other rows for validation", low=0.01, high=0.9
     )
-    outer_split: int = _field(0, "which draw of the test split", low=0)
-    data_seed: int = _field(0, "seed of generated datasets", low=0)
-    generated_rows: int = _field(0, "rows of a generated dataset (0: its default)", low=0)
-    label_noise: float = _field(
+    outer_split: int = option(0, "which draw of the test split", low=0, high=LARGEST_SEED)
+    data_seed: int = option(0, "seed of generated datasets", low=0, high=LARGEST_SEED)
+    generated_rows: int = option(0, "rows of a generated dataset (0: its default)", low=0)
+    label_noise: float = option(
         0.0, "share of training labels redrawn (classification)", low=0.0, high=1.0
     )
-    outliers: float = _field(
+    outliers: float = option(
         0.0, "share of training targets thrown far off (regression)", low=0.0, high=1.0
     )
-    outlier_scale: float = _field(10.0, "outliers' size in standard deviations", low=0.0)
-    input_noise: float = _field(
+    outlier_scale: float = option(10.0, "outliers' size in standard deviations", low=0.0)
+    input_noise: float = option(
         0.0, "noise on training inputs, in prepared units", low=0.0, traced=True
     )
-    duplicates: float = _field(0.0, "share of training rows replaced by copies", low=0.0, high=0.95)
-    imbalance: float = _field(
+    duplicates: float = option(0.0, "share of training rows replaced by copies", low=0.0, high=0.95)
+    imbalance: float = option(
         0.0, "share of rows taken from every second class (classification)", low=0.0, high=0.95
     )
 
@@ -71,16 +64,16 @@ class DataSpec:
 class ModelSpec:
     """The function that is trained, and the state it starts from."""
 
-    model: str = _field(
+    model: str = option(
         "mlp", "name, or path/to/file.py:attribute", choices=names.MODELS, user=True
     )
-    hidden: tuple[int, ...] = _field((), "widths (cnn: channels); empty: the model's own", low=1)
-    activation: str = _field("relu", "non-linearity", choices=names.ACTIVATIONS)
-    batch_norm: bool = _field(False, "normalise over the batch after each hidden layer")
-    dropout: float = _field(0.0, "dropout rate", low=0.0, high=0.99, traced=True)
-    init: str = _field("default", "initialiser of kernels", choices=names.INITIALISERS)
-    init_scale: float = _field(1.0, "multiplies the initial kernels", low=0.0, traced=True)
-    bias: str = _field(
+    hidden: tuple[int, ...] = option((), "widths (cnn: channels); empty: the model's own", low=1)
+    activation: str = option("relu", "non-linearity", choices=names.ACTIVATIONS)
+    batch_norm: bool = option(False, "normalise over the batch after each hidden layer")
+    dropout: float = option(0.0, "dropout rate", low=0.0, high=0.99, traced=True)
+    init: str = option("default", "initialiser of kernels", choices=names.INITIALISERS)
+    init_scale: float = option(1.0, "multiplies the initial kernels", low=0.0, traced=True)
+    bias: str = option(
         "zero", "output bias: zero, or the prior of the targets", choices=names.BIASES
     )
 
@@ -89,75 +82,76 @@ class ModelSpec:
 class TrainSpec:
     """How the function is trained."""
 
-    loss: str = _field(
+    loss: str = option(
         "auto", "name, or path/to/file.py:function", choices=("auto", *names.LOSSES), user=True
     )
-    optimizer: str = _field("adam", "optimiser", choices=names.OPTIMIZERS)
-    learning_rate: float = _field(1e-3, "peak learning rate", low=0.0, traced=True)
-    schedule: str = _field(
+    optimizer: str = option("adam", "optimiser", choices=names.OPTIMIZERS)
+    learning_rate: float = option(1e-3, "peak learning rate", low=0.0, traced=True)
+    schedule: str = option(
         "constant",
         "shape of the rate, or step:factor pairs 0:1,500:.1",
         choices=names.SCHEDULES,
         user=True,
     )
-    warmup: int = _field(0, "steps of linear warm-up before the schedule", low=0)
-    weight_decay: float = _field(
+    warmup: int = option(0, "steps of linear warm-up before the schedule", low=0)
+    weight_decay: float = option(
         0.0, "decay of weights (adamw, lion: decoupled)", low=0.0, traced=True
     )
-    momentum: float = _field(
+    momentum: float = option(
         0.9, "momentum (momentum, nesterov); decay of rmsprop", low=0.0, high=0.99999, traced=True
     )
-    beta1: float = _field(
+    beta1: float = option(
         0.9, "first moment's decay (adam, adamw, lion)", low=0.0, high=0.99999, traced=True
     )
-    beta2: float = _field(
+    beta2: float = option(
         0.999, "second moment's decay (adam, adamw, lion)", low=0.0, high=0.9999999, traced=True
     )
-    epsilon: float = _field(1e-8, "adam's and rmsprop's epsilon", low=0.0, traced=True)
-    clip_norm: float = _field(
+    # Not 0: a weight whose gradient is always 0 (a dead unit's) would get 0 / 0.
+    epsilon: float = option(1e-8, "adam's and rmsprop's epsilon", low=1e-30, traced=True)
+    clip_norm: float = option(
         0.0, "clip the gradient's global norm (0: never)", low=0.0, traced=True
     )
-    steps: int = _field(1000, "training steps", low=0)
-    epochs: int = _field(0, "instead of --steps: passes over the training rows", low=0)
-    batch_size: int = _field(64, "rows a step", low=1)
-    accumulate: int = _field(1, "microbatches a step", low=1)
-    compute_dtype: str = _field(
+    steps: int = option(1000, "training steps", low=0)
+    epochs: int = option(0, "instead of --steps: passes over the training rows", low=0)
+    batch_size: int = option(64, "rows a step", low=1)
+    accumulate: int = option(1, "microbatches a step", low=1)
+    compute_dtype: str = option(
         "float32", "type of the forward pass (params stay float32)", choices=("float32", "bfloat16")
     )
-    huber_delta: float = _field(
+    huber_delta: float = option(
         1.0, "where huber turns linear, in prepared units", low=1e-6, traced=True
     )
-    label_smoothing: float = _field(
+    label_smoothing: float = option(
         0.0, "label smoothing of cross_entropy", low=0.0, high=0.99, traced=True
     )
-    focal_gamma: float = _field(2.0, "focusing of the focal loss", low=0.0, traced=True)
-    gce_q: float = _field(
+    focal_gamma: float = option(2.0, "focusing of the focal loss", low=0.0, traced=True)
+    gce_q: float = option(
         0.7, "exponent of generalised cross-entropy", low=0.01, high=1.0, traced=True
     )
-    quantile: float = _field(0.5, "quantile of the quantile loss", low=0.01, high=0.99, traced=True)
+    quantile: float = option(0.5, "quantile of the quantile loss", low=0.01, high=0.99, traced=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class RunSpec:
     """How many trials, what varies between them, and what is written down."""
 
-    seed: int = _field(0, "the root of all keys", low=0, high=2**63 - 1)
-    num_seeds: int = _field(8, "replicas of each arm", low=1)
-    first_replica: int = _field(0, "index of the first replica", low=0)
-    vary: tuple[str, ...] = _field(
+    seed: int = option(0, "the root of all keys", low=0, high=LARGEST_SEED)
+    num_seeds: int = option(8, "replicas of each arm", low=1)
+    first_replica: int = option(0, "index of the first replica", low=0)
+    vary: tuple[str, ...] = option(
         ("init", "order", "dropout", "augment"),
         "sources that differ between replicas",
         choices=names.SOURCES,
     )
-    twin: bool = _field(False, "beside each trial, one with one bit flipped")
-    metric: str = _field("auto", "what is compared", choices=("auto", *names.METRICS))
-    margin: float = _field(0.0, "smallest difference worth acting on (0: by metric)", low=0.0)
-    eval_every: int = _field(0, "steps between evaluations (0: a twentieth of the run)", low=0)
-    checkpoint_every: int = _field(
+    twin: bool = option(False, "beside each trial, one with one bit flipped")
+    metric: str = option("auto", "what is compared", choices=("auto", *names.METRICS))
+    margin: float = option(0.0, "smallest difference worth acting on (0: by metric)", low=0.0)
+    eval_every: int = option(0, "steps between evaluations (0: a twentieth of the run)", low=0)
+    checkpoint_every: int = option(
         0, "steps between checkpoints (0: every eighth evaluation)", low=0
     )
-    fingerprint_every: int = _field(100, "steps between fingerprints (0: never)", low=0)
-    lanes: int = _field(
+    fingerprint_every: int = option(100, "steps between fingerprints (0: never)", low=0)
+    lanes: int = option(
         64, "lanes of a block; on GPU and TPU the width that runs at once", low=2, high=65536
     )
 
@@ -241,28 +235,11 @@ def hyperparameters(setting: Setting) -> dict[str, float]:
     return {name: float(setting.get(name)) for name in TRACED}
 
 
-def _check_field(part: object, field: dataclasses.Field[Any]) -> None:
-    value, meta = getattr(part, field.name), field.metadata
-    values = value if isinstance(value, tuple) else (value,)
-    choices = meta.get("choices")
-    for item in values:
-        user_value = meta.get("user") and isinstance(item, str) and ":" in item
-        if choices and not user_value and item not in choices:
-            raise unknown_name(str(item), choices, field.name, field.name)
-        if isinstance(item, int | float) and not isinstance(item, bool):
-            if not math.isfinite(item):
-                raise UserError(f"must be a finite number, not {item}.", field.name)
-            low, high = meta.get("low"), meta.get("high")
-            if (low is not None and item < low) or (high is not None and item > high):
-                bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-                raise UserError(f"{item} is out of range; must be {bounds}.", field.name)
-
-
 def validate_setting(setting: Setting) -> Setting:
     """Returns the setting; raises UserError naming the first field that is wrong."""
     for part in (setting.data, setting.model, setting.train):
         for field in dataclasses.fields(part):
-            _check_field(part, field)
+            check(part, field)
     data, train = setting.data, setting.train
     if data.dataset == "file" and not data.data_path:
         raise UserError("needs a file: give its path as --data_path.", "data_path")
@@ -275,6 +252,11 @@ def validate_setting(setting: Setting) -> Setting:
             f"{train.accumulate} microbatches do not divide a batch of {train.batch_size}.",
             "accumulate",
         )
+    if train.accumulate > 1 and train.loss == "rmse":
+        raise UserError(
+            "rmse is the root of a whole batch's mean, which no microbatch sees; use mse, or 1.",
+            "accumulate",
+        )
     if train.compute_dtype != "float32" and setting.model.model not in names.MODELS:
         raise UserError("a user's own model chooses its own types; leave float32.", "compute_dtype")
     return setting
@@ -283,7 +265,7 @@ def validate_setting(setting: Setting) -> Setting:
 def validate(spec: StudySpec) -> StudySpec:
     """Returns the spec; raises UserError naming the first field or arm that is wrong."""
     for field in dataclasses.fields(spec.run):
-        _check_field(spec.run, field)
+        check(spec.run, field)
     if not spec.arms:
         raise UserError("a study needs at least one arm.")
     for index, arm in enumerate(spec.arms):
@@ -324,7 +306,7 @@ def from_json(data: Mapping[str, Any]) -> StudySpec:
         context = tuple(_part_from(Arm, arm) for arm in data["context"])
         run = _part_from(RunSpec, data["run"])
         return validate(StudySpec(data["name"], data["question"], setting, run, arms, context))
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"not a study's spec: {error}.") from error
 
 

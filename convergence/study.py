@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from convergence import names, randomness, spec
-from convergence.data import Dataset
+from convergence.data import Dataset, outer_split
 from convergence.errors import UserError
 from convergence.history import History
 from convergence.plan import Group, Plan, Trial
@@ -69,7 +69,9 @@ def resolve(study: StudySpec, dataset: Dataset) -> StudySpec:
         )
     margin = run.margin or DEFAULT_MARGINS.get(metric, 0.0)
     if not margin:
-        margin = float(np.float32(RELATIVE_MARGIN * dataset.y.astype(np.float64).std()))
+        development, _ = outer_split(dataset, study.setting.data)
+        spread = dataset.y[development].astype(np.float64).std()  # test rows decide nothing
+        margin = float(np.float32(RELATIVE_MARGIN * spread))
     arms = study.arms
     if run.twin:
         twins = [
@@ -237,7 +239,8 @@ class Study:
             if not self.want.test:
                 rows = max(len(self.plan.view(t.arm, t.replica).validation) for t in trials)
             arrays["predictions"] = arrays["predictions"][:, :rows]
-        return arrays
+        # Copies: slices would keep the padded tables alive that they were cut from.
+        return {name: np.array(values) for name, values in arrays.items()}
 
     def run(self) -> History:
         """Trains every trial; the records in the order of `Plan.trials`.

@@ -37,8 +37,10 @@ def chosen(text: str) -> list[str]:
 def main(options: Options) -> None:
     """Runs the experiment."""
     from convergence import laboratory as lab
+    from convergence import wording
     from convergence.appraisal import decide
     from convergence.challenges import Comparison
+    from convergence.reporting import tables
     from convergence.spec import Arm
 
     schedules = chosen(options.extra["schedules"])
@@ -65,14 +67,16 @@ def main(options: Options) -> None:
         told = decide(history, [Comparison(claim) for claim in claims(laboratory)])
         verdicts = [verdict for _, verdict in told if verdict]
         metric = laboratory.study.run.metric
-        rows = lab.arm_table(history, metric, "validation")
-        text = (
-            f"{metric} on validation rows (intervals speak of seeds)\n{lab.arm_text(rows)}\n\n"
-            f"Differences to the constant rate ({verdicts[0].speaks_of})\n"
-            f"{lab.verdict_text(verdicts)}\n{lab.warnings_text(verdicts)}"
-        )
+        rows = lab.arm_table(history, metric, "clean")
+        parts = [
+            f"{metric} on clean validation rows (intervals speak of seeds)\n"
+            + wording.arm_text(rows),
+            "\n".join([*wording.arm_notes(rows), wording.warnings_text(verdicts)]).strip(),
+            f"Differences to the constant rate, margin"
+            f" {tables.number(laboratory.study.run.margin)}\n" + wording.verdict_text(verdicts),
+        ]
         summary = {"arms": rows, "verdicts": [verdict.to_json() for verdict in verdicts]}
-        laboratory.close(summary, text.rstrip())
+        laboratory.close(summary, "\n\n".join(part for part in parts if part))
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ EXTRA = {"test": (False, "score the test split too, once, where each trial ends"
 
 def main(options: Options) -> None:
     """Runs the experiment."""
-    from convergence.laboratory import arm_table, arm_text, open_laboratory
+    from convergence.laboratory import arm_table, open_laboratory
     from convergence.training.blocks import Want
+    from convergence.wording import arm_notes, arm_text
 
     question = "Where does this setting end, and how far do its seeds spread?"
     with open_laboratory(options, question, (Arm("base"),)) as laboratory:
@@ -42,8 +43,11 @@ def main(options: Options) -> None:
             + arm_text([row for row in rows if row["split"] == split])
             for split in splits
         ]
-        notes = dict.fromkeys(note for row in rows for note in row["warnings"])
-        parts += ["\n".join(f"note: {note}" for note in notes)] if notes else []
+        notes = arm_notes(rows)
+        if test:
+            notes.append("note: the test split was read; a choice made by it needs other rows")
+            laboratory.workdir.update(test_read=True)
+        parts += ["\n".join(notes)] if notes else []
         laboratory.close({"arms": rows}, "\n\n".join(parts))
 
 

@@ -60,9 +60,10 @@ def stopped_at(checkpoint: int, workdir: Path, monkeypatch: pytest.MonkeyPatch) 
         return launch("train", *STUDY, f"--workdir={workdir}")
 
 
-def resumed(workdir: Path, whole: Path, *more: str) -> Ended:
-    """The study, continued to its end, which is that of the whole one in every bit."""
-    ended = launch("train", *STUDY, f"--workdir={workdir}", "--resume", *more)
+def resumed(workdir: Path, whole: Path) -> Ended:
+    """The study, continued by its flags.txt to its end: that of the whole one in every bit."""
+    flagfile = f"--flagfile={workdir / 'flags.txt'}"
+    ended = launch("train", flagfile, f"--workdir={workdir}", "--resume")
     assert ended.status == 0, ended.err
     assert commands.differing(workdir, whole) == []
     left = commands.tree(workdir)
@@ -118,15 +119,10 @@ def test_an_interrupted_study(whole: Path, tmp_path: Path, monkeypatch: pytest.M
     told = refused(launch("schedules", *STUDY, f"--workdir={tmp_path}", "--resume"), "schedules")
     assert "name was 'train', now 'schedules'" in told
     assert commands.tree(tmp_path) == before
+    # What a kill would leave of files that were being written goes, too.
+    for name in (".curves.npz.0a1b.part", "checkpoints/.x.part", "blocks/.00001.npz.2c.part"):
+        (tmp_path / name).write_text("half")
     assert resumed(tmp_path, whole).lines[0] == "accuracy on train rows (intervals speak of seeds)"
-
-
-def test_flags_resume_a_study(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protects "repeat its flags (flags.txt)": the file is all that is needed to go on."""
-    stopped_at(2, tmp_path, monkeypatch)
-    flagfile = f"--flagfile={tmp_path / 'flags.txt'}"
-    assert launch("train", flagfile, f"--workdir={tmp_path}", "--resume").status == 0
-    assert commands.differing(tmp_path, whole) == []
 
 
 def test_stopped_before_its_claims_were_told(
@@ -165,7 +161,10 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize(
+    "damage",
+    [pytest.param(name, marks=[pytest.mark.slow] * (k > 1)) for k, name in enumerate(DAMAGE)],
+)
 def test_a_corrupt_checkpoint(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
@@ -192,7 +191,11 @@ def test_all_of_it_corrupt(whole: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     "full",
-    ["checkpoints/block_00001", "blocks/00001", "curves.npz", "trials.parquet", "summary.json"],
+    [
+        "checkpoints/block_00001",
+        "curves.npz",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("blocks/00001", "summary.json")),
+    ],
 )
 def test_a_full_disk(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str
@@ -238,11 +241,9 @@ def test_ctrl_c(base: Path, whole: Path, tmp_path: Path) -> None:
     workdir = tmp_path / "my study"
     program = str(Path(commands.__file__).with_name("ended_at.py"))
     flags = [*STUDY, f"--workdir={workdir}"]
-    programs = commands.shared_folder(base) / "programs"
-    with commands.alone(programs):
-        # The 40th touch of the disk is in the second block, between two checkpoints' files.
-        arguments = [program, "SIGINT", "40", "experiments.train", *flags]
-        ended = finish(start(arguments, programs))
+    programs = base / "programs"
+    # The 40th touch of the disk is in the second block, between two checkpoints' files.
+    ended = finish(start([program, "SIGINT", "40", "experiments.train", *flags], programs))
     assert ended.status == 130, ended.err
     assert "Traceback" not in ended.err
     assert commands.manifest(workdir)["status"] == "interrupted"
@@ -253,7 +254,6 @@ def test_ctrl_c(base: Path, whole: Path, tmp_path: Path) -> None:
     assert told is not None
     command = shlex.split(told[1])
     assert command[:3] == ["python", "-m", "experiments.train"]
-    with commands.alone(programs):
-        again = finish(start(command[1:], programs))
+    again = finish(start(command[1:], programs))
     assert again.status == 0, again.err
     assert commands.differing(workdir, whole) == []

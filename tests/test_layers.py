@@ -17,6 +17,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 350, 70
 LEVELS = (
     ("errors",),
     ("names",),
+    ("fields",),
     ("spec",),
     ("randomness", "userfile"),
     ("data", "models", "weights", "losses", "optimizers", "schedules", "metrics"),
@@ -27,7 +28,7 @@ LEVELS = (
     ("study",),
     ("distribute", "results"),
     ("challenges",),
-    ("appraisal",),
+    ("appraisal", "wording"),
     ("command",),
     ("flags",),
     ("laboratory",),
@@ -39,7 +40,7 @@ ONLY = {
     "analysis": {"errors", "analysis"},
     "reporting": {"errors", "spec", "names", "reporting"},
 }
-NO_JAX = ("analysis", "reporting", "spec", "names", "errors", "flags", "command")
+NO_JAX = ("analysis", "reporting", "fields", "spec", "names", "errors", "flags", "command")
 HEAVY = (
     "jax",
     "jaxlib",

@@ -42,14 +42,16 @@ _MAY_CHANGE_BITS = (
     "xla_flags",
     *(f"jax.{name}" for name in _JAX_SETTINGS),
     "data_digest",
+    "user_files",
 )
 
 
-def collect(dataset_digest: str) -> dict[str, Any]:
+def collect(dataset_digest: str, user_files: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Everything that may change a study's bits, and where its code came from, as plain JSON.
 
     Args:
         dataset_digest: hex digest of the rows that are trained on.
+        user_files: hex digests of the user's own files that are run, by path.
     """
     return {
         "versions": _versions(),
@@ -63,6 +65,7 @@ def collect(dataset_digest: str) -> dict[str, Any]:
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "jax": _jax_settings(),
         "data_digest": dataset_digest,
+        "user_files": dict(user_files or {}),
         "source_digest": _source_digest(),
         "git": _git(),
         "system": {

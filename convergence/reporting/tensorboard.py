@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import re
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -227,5 +228,10 @@ def write_layout(folder: str | Path, tags: Iterable[str]) -> None:
 
 
 def command(folder: str | Path) -> str:
-    """The command line that shows these runs."""
-    return f"tensorboard --logdir={folder}"
+    """The command line that shows these runs: of this interpreter's environment, if it has one."""
+    program = Path(sys.executable).parent / "tensorboard"
+    if not program.exists() or sys.prefix == sys.base_prefix:
+        return f"tensorboard --logdir={folder}"
+    if program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    return f"{program} --logdir={folder}"

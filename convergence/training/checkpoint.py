@@ -23,7 +23,7 @@ class DamagedCheckpoint(ValueError):
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     total = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name])
         total.update(f"{name}{array.dtype.str}{array.shape}".encode())
         total.update(array.tobytes())
     return total.hexdigest()
@@ -34,10 +34,15 @@ def _names(tree: Any) -> list[str]:
     return [f"state{jax.tree_util.keystr(path)}" for path, _ in paths]
 
 
+def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type under which arrays are kept: NumPy's files lose bfloat16 and its like."""
+    return np.dtype(f"u{dtype.itemsize}") if dtype.kind == "V" else dtype
+
+
 def pack(state: Any, extra: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Named arrays of a state's leaves and of `extra` (its names may not start with "state")."""
     leaves = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(state)]
-    arrays = dict(zip(_names(state), leaves))
+    arrays = {name: leaf.view(_plain(leaf.dtype)) for name, leaf in zip(_names(state), leaves)}
     arrays |= {name: np.asarray(value) for name, value in extra.items()}
     arrays[_DIGEST] = np.frombuffer(_digest(arrays).encode(), np.uint8)
     return arrays
@@ -61,9 +66,9 @@ def unpack(arrays: Mapping[str, np.ndarray], template: Any) -> tuple[Any, dict[s
     found = []
     for name, leaf in zip(_names(template), leaves):
         array = arrays.pop(name, None)
-        if array is None or array.shape != leaf.shape or array.dtype != leaf.dtype:
+        if array is None or array.shape != leaf.shape or array.dtype != _plain(leaf.dtype):
             raise DamagedCheckpoint(f"it does not hold {name} as this program needs it")
-        found.append(array)
+        found.append(array.view(leaf.dtype))
     if any(name.startswith("state") for name in arrays):
         raise DamagedCheckpoint("it holds more state than this program has")
     return jax.tree_util.tree_unflatten(structure, found), arrays

@@ -1,9 +1,11 @@
 """Integer digests of a trial's whole state, and sketches that survive a change of machine.
 
-A fingerprint is two uint32 words. Each element's bits are mixed non-linearly with its position,
-its leaf and the word, then summed modulo 2**32: the sum makes it independent of the order in which
-a device reduces, the non-linear mixing keeps edits from cancelling (with linear mixing, paired sign
-flips and swaps cancel). The finaliser is MurmurHash3's fmix32 (Appleby, public domain).
+A fingerprint is two uint32 words. Each element's bits are mixed non-linearly with its place in
+the whole tree and the word, then summed modulo 2**32: the sum makes it independent of the order in
+which a device reduces, the non-linear mixing keeps edits from cancelling (with linear mixing,
+paired sign flips and swaps cancel). No two places are the same, whatever the leaves are called, and
+all change with any leaf's path, shape or dtype. The finaliser is MurmurHash3's fmix32 (Appleby,
+public domain).
 """
 
 from __future__ import annotations
@@ -40,22 +42,22 @@ def bits(array: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(array, target).astype(jnp.uint32).ravel()
 
 
-def leaf_code(path: Any, leaf: jax.Array) -> int:
-    """A code of where a leaf stands and what it is: path, shape and dtype."""
-    return name_code(f"{jax.tree_util.keystr(path)}{leaf.shape}{leaf.dtype}")
+def structure_code(tree: Any) -> int:
+    """A code of where all leaves stand and what they are: paths, shapes and dtypes."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    told = [f"{jax.tree_util.keystr(path)}{leaf.shape}{leaf.dtype}" for path, leaf in leaves]
+    return name_code("\n".join(told))
 
 
 def fingerprint(tree: Any) -> jax.Array:
     """uint32[2] digest of every bit of every leaf of a pytree of arrays, and of where it stands."""
-    raws, places = [], []
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        raw = bits(jnp.asarray(leaf))
-        raws.append(raw)
-        places.append(jnp.arange(raw.size, dtype=jnp.uint32) ^ np.uint32(leaf_code(path, leaf)))
+    tree = jax.tree.map(jnp.asarray, tree)
+    raws = [bits(leaf) for leaf in jax.tree.leaves(tree)]
     if not raws:
         return jnp.zeros((2,), jnp.uint32)
     # Joined before they are mixed: one loop compiles in a fraction of the time of one a leaf.
-    raw, place = jnp.concatenate(raws), mix(jnp.concatenate(places))
+    raw = jnp.concatenate(raws)
+    place = mix(jnp.arange(raw.size, dtype=jnp.uint32) ^ np.uint32(structure_code(tree)))
     first = mix(raw ^ place)
     # The second word sees other mixtures of both, so that one word's collision is not its.
     second = mix((raw + np.uint32(0x9E3779B9)) ^ mix(place + np.uint32(0x7F4A7C15)))

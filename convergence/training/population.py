@@ -145,7 +145,8 @@ class Population:
         def one(lane: Lane, state: TrialState) -> dict[str, jax.Array]:
             rows, number = self._rows(lane, shared, which)
             targets = jnp.where(clean, shared.y, lane.targets)
-            return trials.evaluate(self.program, lane, shared, state, rows, number, targets)
+            noise = jnp.where(clean, jnp.float32(0), lane.hyper["input_noise"])
+            return trials.evaluate(self.program, lane, shared, state, rows, number, targets, noise)
 
         if self.mode == "vmap":
             return jax.vmap(one)(lanes, states)
@@ -193,8 +194,9 @@ class Population:
             "segment",
             lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], *span),
         )
-        trace = self.gather([trace[:, : until - start] for _, trace in told], block.trials)
-        return [state for state, _ in told], trace
+        # Cut on the host: on a device each length would be one more program to compile.
+        traces = [np.asarray(trace)[:, : until - start] for _, trace in told]
+        return [state for state, _ in told], self.gather(traces, block.trials)
 
     def evaluate(
         self, block: Block, shared: Replicated, states: list[TrialState], which: int, clean: bool
@@ -203,7 +205,7 @@ class Population:
 
         Args:
             which: rows to score: TRAIN, VALIDATION or TEST.
-            clean: score against uncorrupted targets.
+            clean: score on uncorrupted inputs against uncorrupted targets.
         """
         what = (np.int32(which), np.bool_(clean))
         told = self._run(

@@ -14,6 +14,7 @@ from convergence.training.state import (
     MARKS,
     SKETCH_SIZE,
     SKETCHES,
+    PyTree,
     Record,
     Shared,
     TrainState,
@@ -34,14 +35,10 @@ def fingerprint_due(done: jax.Array, shared: Shared) -> jax.Array:
     return (shared.fingerprint_every > 0) & (done % every == 0) & (done // every <= MARKS)
 
 
-def record_fingerprint(
-    record: Record, train: TrainState, order: jax.Array, done: jax.Array, shared: Shared
-) -> Record:
-    """The record with a fingerprint of the state after `done` steps, where one is due."""
+def record_fingerprint(record: Record, whole: PyTree, done: jax.Array, shared: Shared) -> Record:
+    """The record with a fingerprint of the whole state after `done` steps, where one is due."""
     due = fingerprint_due(done, shared)
-    words = jax.lax.cond(
-        due, lambda: fingerprint((train, order)), lambda: jnp.zeros((2,), jnp.uint32)
-    )
+    words = jax.lax.cond(due, lambda: fingerprint(whole), lambda: jnp.zeros((2,), jnp.uint32))
     at = jnp.where(due, done // jnp.maximum(shared.fingerprint_every, 1) - 1, MARKS)
     return record._replace(marks=record.marks.at[at].set(words, mode="drop"))
 

@@ -43,18 +43,23 @@ class Program(NamedTuple):
     capacity: int  # length of the lists of rows (Lane.rows, …), a multiple of CHUNK
 
 
-def prepared_inputs(program: Program, lane: Lane, shared: Shared, rows: jax.Array) -> jax.Array:
-    """float32[n, *shape]: rows of the shared table, standardised as this lane's training rows."""
+def prepared_inputs(
+    program: Program, lane: Lane, shared: Shared, rows: jax.Array, noise: jax.Array
+) -> jax.Array:
+    """float32[n, *shape]: rows of the shared table, standardised as this lane's training rows.
+
+    Noise of the given size is added where the program has any; a row's is the same at each visit.
+    """
     x = (shared.x[rows] - lane.x_mean) * lane.x_scale
     if program.missing:
         x = jnp.where(jnp.isnan(x), jnp.float32(0), x)
     if program.noisy:
         key = wrap(lane.keys["corrupt"])
 
-        def noise(row: jax.Array) -> jax.Array:
+        def drawn(row: jax.Array) -> jax.Array:
             return jax.random.normal(jax.random.fold_in(key, row), x.shape[1:], jnp.float32)
 
-        x = x + lane.hyper["input_noise"] * jax.vmap(noise)(rows.astype(jnp.uint32))
+        x = x + noise * jax.vmap(drawn)(rows.astype(jnp.uint32))
     return x.reshape(-1, *program.shape)
 
 
@@ -136,7 +141,7 @@ def advance(
     per_epoch = jnp.maximum(lane.train_count // size, 1)
     places = jax.lax.dynamic_slice(state.order, ((step % per_epoch) * size,), (size,))
     rows = lane.rows[places]
-    x = prepared_inputs(program, lane, shared, rows)
+    x = prepared_inputs(program, lane, shared, rows, lane.hyper["input_noise"])
     y = prepared_targets(program, lane, lane.targets[rows])
     key = None
     if algorithm.model.has_dropout:
@@ -156,11 +161,16 @@ def advance(
     return state, told
 
 
+def _whole(state: TrialState) -> Any:
+    """All that decides a trial's further steps, beside their number."""
+    return state.train, state.order, state.plateau
+
+
 def write_marks(shared: Shared, state: TrialState) -> TrialState:
-    """The state with what falls due after its last step: fingerprint, sketch, controller."""
-    record = record_fingerprint(state.record, state.train, state.order, state.step, shared)
-    record = record_sketch(record, state.train, state.step)
-    return state._replace(record=record, plateau=plateau_close(state.plateau, state.step))
+    """The state with what falls due after its last step: controller, fingerprint, sketch."""
+    state = state._replace(plateau=plateau_close(state.plateau, state.step))
+    record = record_fingerprint(state.record, _whole(state), state.step, shared)
+    return state._replace(record=record_sketch(record, state.train, state.step))
 
 
 def _next_stop(
@@ -238,13 +248,15 @@ def segment(
     return jax.lax.while_loop(goes_on, stretch, (state, empty_trace()))
 
 
-def _chunks(program: Program, lane: Lane, shared: Shared, state: TrialState) -> Any:
-    """A function that gives the outputs for CHUNK rows."""
+def _chunks(
+    program: Program, lane: Lane, shared: Shared, state: TrialState, noise: jax.Array
+) -> Any:
+    """A function that gives the outputs for CHUNK rows, with so much noise on the inputs."""
     algorithm = program.algorithm
     params = algorithm.optimizer.eval_params(state.train.params, state.train.opt_state)
 
     def outputs(rows: jax.Array) -> jax.Array:
-        x = prepared_inputs(program, lane, shared, rows)
+        x = prepared_inputs(program, lane, shared, rows, noise)
         out, _ = algorithm.model.apply(
             params, state.train.model_state, x, train=False, key=None, dropout=jnp.float32(0)
         )
@@ -261,17 +273,19 @@ def evaluate(
     rows: jax.Array,
     count: jax.Array,
     targets: jax.Array,
+    noise: jax.Array,
 ) -> dict[str, jax.Array]:
     """Metrics of the model on `count` of the given rows, against these targets (of all rows).
 
     Args:
         rows: int32[n], n a multiple of CHUNK; entries from `count` on are padding.
         targets: [all rows] in the target's own unit.
+        noise: float32, size of the noise on the inputs.
 
     Returns:
         float32 scalars by metric name.
     """
-    outputs = _chunks(program, lane, shared, state)
+    outputs = _chunks(program, lane, shared, state, noise)
     unit = 1.0 / lane.y_scale
 
     def part(index: jax.Array) -> dict[str, jax.Array]:
@@ -305,8 +319,11 @@ def predict(
     rows: jax.Array,
     count: jax.Array,
 ) -> jax.Array:
-    """float32[n, outputs] for the given rows (prepared units); rows from `count` on are zero."""
-    outputs = _chunks(program, lane, shared, state)
+    """float32[n, outputs] for the given rows (prepared units); rows from `count` on are zero.
+
+    Inputs are clean, as targets are that predictions are held against.
+    """
+    outputs = _chunks(program, lane, shared, state, jnp.float32(0))
     width = jax.eval_shape(outputs, jax.ShapeDtypeStruct((CHUNK,), jnp.int32)).shape[-1]
     table = jnp.zeros((rows.shape[0], width), jnp.float32)
 
@@ -326,4 +343,4 @@ def predict(
 
 def final_fingerprint(state: TrialState) -> jax.Array:
     """uint32[2]: the digest of the training state where the trial ended."""
-    return fingerprint((state.train, state.order))
+    return fingerprint(_whole(state))

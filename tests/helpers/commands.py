@@ -65,9 +65,13 @@ def shared_folder(base: Path) -> Path:
 
 @contextlib.contextmanager
 def programs_kept(base: Path) -> Iterator[Path]:
-    """Compiled programs are kept on disk: one is compiled once, however many runs need it."""
-    folder = shared_folder(base) / "programs"
+    """Compiled programs are kept on disk: one is compiled once, however many runs need it.
+
+    Types are promoted as in a process of the user's, so that those processes find them, too.
+    """
+    folder = base / "programs"
     wanted = {
+        "jax_numpy_dtype_promotion": "standard",
         "jax_compilation_cache_dir": str(folder),
         "jax_persistent_cache_min_compile_time_secs": 0,
         "jax_persistent_cache_min_entry_size_bytes": -1,
@@ -85,13 +89,27 @@ def programs_kept(base: Path) -> Iterator[Path]:
         compilation_cache.reset_cache()
 
 
+def exchange(programs: Path) -> None:
+    """Gives this process the programs that others of the test run compiled, and them its own.
+
+    JAX does not write its files whole, so that no two processes may write one folder.
+    """
+    common = shared_folder(programs.parent) / "programs-of-all"
+    common.mkdir(exist_ok=True)
+    for source, target in ((common, programs), (programs, common)):
+        for path in source.glob("*-cache"):
+            with contextlib.suppress(FileExistsError):
+                os.link(path, target / path.name)
+
+
 def launch(name: str, *arguments: str) -> Ended:
     """Runs an experiment in this process, to its exit."""
     module, out, err = experiment(name), io.StringIO(), io.StringIO()
-    handler, folder = signal.getsignal(signal.SIGTERM), jax.config.jax_compilation_cache_dir
-    lock = alone(Path(folder)) if folder else contextlib.nullcontext()
+    handler, programs = signal.getsignal(signal.SIGTERM), jax.config.jax_compilation_cache_dir
+    if programs:
+        exchange(Path(programs))
     try:
-        with lock, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             flags.launch(
                 module.main,
                 name=name,
@@ -104,6 +122,8 @@ def launch(name: str, *arguments: str) -> Ended:
         return Ended(int(ended.code or 0), out.getvalue(), err.getvalue())
     finally:
         signal.signal(signal.SIGTERM, handler)
+        if programs:
+            exchange(Path(programs))
     raise AssertionError("an experiment ends with an exit status")
 
 

@@ -1,0 +1,108 @@
+"""How arms and verdicts are put into words and tables for the terminal; pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from convergence.analysis.verdict import Verdict
+from convergence.reporting import tables
+
+# What a metric's mean can be at all: an interval is not shown beyond it.
+RANGES = {
+    "accuracy": (0.0, 1.0),
+    "brier": (0.0, 2.0),
+    "cross_entropy": (0.0, math.inf),
+    "rmse": (0.0, math.inf),
+    "mae": (0.0, math.inf),
+    "r2": (-math.inf, 1.0),
+}
+MOST_SEEDS = 10_000  # beyond this a number of seeds is no advice
+HEADERS = ("claim", "effect", "interval", "verdict")
+
+
+def _value(plain: Any) -> float:
+    """The number behind a strict-JSON value: None is NaN, 'inf' and '-inf' infinities."""
+    if plain is None:
+        return float("nan")
+    return float(str(plain).replace("Infinity", "inf"))
+
+
+def arm_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The arms' summaries (`laboratory.arm_table`) as a table."""
+    lines = []
+    for row in rows:
+        mean = row["mean"]
+        least, most = RANGES[row["metric"]]
+        low, high = max(_value(mean["low"]), least), min(_value(mean["high"]), most)
+        lines.append(
+            (
+                row["arm"],
+                tables.number(_value(mean["estimate"]), 4),
+                tables.interval(low, high) if row["n"] > row["diverged_count"] else "–",
+                tables.number(_value(row["sd"])),
+                f"{row['diverged_count']}/{row['n']}",
+            )
+        )
+    return tables.text(lines, ("arm", "mean", "95 % interval", "sd", "diverged"))
+
+
+def arm_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a reader should know before trusting the means' intervals, each said once."""
+    told = (str(row["mean"]["warning"]) for row in rows if row["mean"]["warning"])
+    return [f"note: means: {note}" for note in dict.fromkeys(told)]
+
+
+def decision(verdict: Verdict) -> str:
+    """A verdict's decision and reason; of an undecided one, what it takes to decide it."""
+    if verdict.decision != "undecided" or verdict.reason:
+        return verdict.decision + (f" ({verdict.reason})" if verdict.reason else "")
+    parts = []
+    if math.isfinite(verdict.smallest_detectable):
+        parts.append(f"would show {tables.number(verdict.smallest_detectable, 2)}")
+    needed = verdict.seeds_needed.fewest
+    if needed and needed <= MOST_SEEDS:
+        parts.append(f"about {needed} seeds")
+    return verdict.decision + (f" ({'; '.join(parts)})" if parts else "")
+
+
+def verdict_line(verdict: Verdict) -> tuple[str, str, str, str]:
+    """A verdict as a row of a table, turned so that a positive effect supports the claim.
+
+    A star marks an interval that speaks of seeds alone.
+    """
+    claim, low, high = verdict.claim, verdict.low, verdict.high
+    if claim.direction < 0:
+        low, high = -high, -low
+    star = "*" if verdict.speaks_of == "seeds" else ""
+    effect, interval = "–", "–"
+    if math.isfinite(verdict.effect):
+        effect, interval = (
+            tables.number(claim.direction * verdict.effect),
+            tables.interval(low, high),
+        )
+    return (f"{claim.id}{star} {claim.statement}", effect, interval, decision(verdict))
+
+
+def legend(verdicts: Sequence[Verdict]) -> str:
+    """The line below a table of verdicts: what its signs and intervals mean."""
+    kinds = {verdict.speaks_of for verdict in verdicts}
+    of = "seeds and rows; *: seeds" if len(kinds) > 1 else "".join(kinds)
+    star = "" if len(kinds) > 1 or kinds != {"seeds"} else " (*)"
+    return f"Positive effects support the claim. Intervals speak of {of}{star}."
+
+
+def verdict_text(verdicts: Sequence[Verdict]) -> str:
+    """Claims with effect, interval and verdict, as a table with its legend."""
+    lines = [verdict_line(verdict) for verdict in verdicts]
+    return f"{tables.text(lines, HEADERS)}\n{legend(verdicts)}"
+
+
+def warnings_text(verdicts: Sequence[Verdict]) -> str:
+    """The verdicts' warnings, each said once, with the claims that it is about."""
+    seen: dict[str, dict[str, None]] = {}
+    for verdict in verdicts:
+        for warning in verdict.warnings:
+            seen.setdefault(warning, {})[f"{verdict.claim.id} {verdict.claim.statement}"] = None
+    return "\n".join(f"note: {warning} ({'; '.join(about)})" for warning, about in seen.items())
