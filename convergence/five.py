@@ -166,8 +166,8 @@ def recommendation_text(outcome: Outcome, metric: str) -> str:
     pick, verdict = outcome.pick, outcome.verdict
     if not outcome.choices:
         return (
-            "Nothing can be recommended: no setting could be held against the default (too few\n"
-            "seeds, or its trials diverged)."
+            "Nothing can be recommended: no setting could be held against the default\n"
+            "(too few seeds, or its trials diverged)."
         )
     if pick is None or verdict is None:
         return (

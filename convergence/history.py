@@ -129,7 +129,8 @@ class History:
 
         Args:
             test: the predictions are for the test split.
-            told: score against targets as the trials were told them, not the clean ones.
+            told: score against targets as the trials were told them, not the clean ones (inputs
+                are clean in either case).
 
         Raises:
             ValueError: the seeds were scored on different rows (`split` varies).
@@ -143,7 +144,8 @@ class History:
         if told:
             trials = [self.trials[t] for t in index]
             truth = np.stack([self.plan.view(t.arm, t.replica).targets[rows] for t in trials])
-        scores = self._parts(index, outputs, truth, metric)
+        with np.errstate(invalid="ignore", over="ignore"):  # of diverged trials, struck out below
+            scores = self._parts(index, outputs, truth, metric)
         scores[self.diverged[index]] = np.nan
         return scores
 
@@ -151,9 +153,8 @@ class History:
         self, index: np.ndarray, outputs: np.ndarray, truth: np.ndarray, metric: str
     ) -> np.ndarray:
         if metric in names.CLASSIFICATION_METRICS:
-            with np.errstate(invalid="ignore", over="ignore"):
-                logits = outputs - outputs.max(axis=-1, keepdims=True)
-                chance = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+            logits = outputs - outputs.max(axis=-1, keepdims=True)
+            chance = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
             if metric == "accuracy":
                 return (outputs.argmax(axis=-1) == truth).astype(np.float64)
             if metric == "brier":

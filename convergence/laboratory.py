@@ -127,7 +127,9 @@ def user_files(study: StudySpec) -> dict[str, str]:
     settings = [study.arm_setting(arm) for arm in study.arms]
     told = {text for s in settings for text in (s.model.model, s.train.loss) if ":" in text}
     paths = sorted({text.rpartition(":")[0] for text in told})
-    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths}
+    return {
+        path: hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest() for path in paths
+    }
 
 
 def sweep(workdir: Workdir) -> None:

@@ -84,7 +84,11 @@ def row_digests(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def predictions(history: History, test: bool) -> dict[str, np.ndarray]:
-    """Held-out outputs with the rows they are for and a digest of each row's inputs and target."""
+    """Held-out outputs with the rows they are for and a digest of each row's inputs and target.
+
+    Outputs are [trials, rows, classes] logits, or [trials, rows] in the target's own unit; NaN
+    where a trial was scored on fewer rows than another.
+    """
     dataset = history.plan.dataset
     rows = [history.scored_rows(t.index, test) for t in history.trials]
     width = max(len(r) for r in rows)
@@ -94,8 +98,15 @@ def predictions(history: History, test: bool) -> dict[str, np.ndarray]:
     if all(np.array_equal(r, rows[0]) for r in rows):
         table = table[:1]
     used = np.unique(table[table >= 0])
+    outputs = history.arrays["predictions"]
+    if dataset.task == "regression":
+        with np.errstate(over="ignore"):  # of diverged trials
+            outputs = history.predicted(np.arange(len(rows)), outputs).astype(np.float32)
+    outputs = np.where(
+        (table >= 0).reshape(*table.shape, *(1,) * (outputs.ndim - 2)), outputs, np.nan
+    )
     return {
-        "outputs": history.arrays["predictions"],
+        "outputs": outputs,
         "rows": table,
         "split": np.array("test" if test else "validation"),
         "row": used,

@@ -295,20 +295,16 @@ def merge(
     Arrays whose second axis differs between blocks (predictions of splits of unequal size) are
     padded with NaN.
     """
-    order = np.argsort([trial.index for trials, _ in collected for trial in trials])
     merged = {}
     for name in collected[0][1]:
-        pieces = [arrays[name] for _, arrays in collected]
-        if pieces[0].ndim > 1:
-            width = max(piece.shape[1] for piece in pieces)
-            pieces = [_padded(piece, width) for piece in pieces]
-        merged[name] = np.concatenate(pieces)[order]
+        pieces = [([trial.index for trial in trials], arrays[name]) for trials, arrays in collected]
+        shapes = np.array([piece.shape for _, piece in pieces])
+        shape = (shapes[:, 0].sum(), *shapes[:, 1:].max(axis=0))
+        narrow = shapes.shape[1] > 1 and len(set(shapes[:, 1])) > 1
+        dtype = pieces[0][1].dtype
+        out = np.full(shape, np.nan, dtype) if narrow else np.empty(shape, dtype)
+        for index, piece in pieces:
+            place: Any = (index, *map(slice, piece.shape[1:]))
+            out[place] = piece
+        merged[name] = out
     return merged
-
-
-def _padded(piece: np.ndarray, width: int) -> np.ndarray:
-    if piece.shape[1] == width:
-        return piece
-    out = np.full((piece.shape[0], width, *piece.shape[2:]), np.nan, piece.dtype)
-    out[:, : piece.shape[1]] = piece
-    return out

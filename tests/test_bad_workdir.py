@@ -14,8 +14,8 @@ import pytest
 from helpers import commands
 from helpers.commands import Ended, finish, launch, refused, start
 
-from convergence import study
-from convergence.reporting import files
+from convergence import laboratory, study
+from convergence.reporting import files, tensorboard
 from convergence.reporting.workdir import Workdir
 
 # Two blocks of 4 lanes, with a checkpoint every 8 steps.
@@ -81,7 +81,7 @@ def test_a_finished_study_is_kept(whole: Path) -> None:
     assert again.status == 0
     assert again.lines[0] == f"The study in {whole} is finished; nothing is left to run."
     assert "accuracy on validation rows" in again.out
-    assert again.out.endswith(f"TensorBoard: tensorboard --logdir={whole}/tb\n")
+    assert again.out.endswith(f"TensorBoard: {tensorboard.command(whole / 'tb')}\n")
     assert commands.tree(whole) == before
 
 
@@ -144,6 +144,29 @@ def test_stopped_before_its_claims_were_told(
     assert launch("schedules", *arguments, "--resume").status == 0
     assert len(commands.manifest(tmp_path)["claims"]) == 2
     assert "--schedules=cosine;linear\n" in (tmp_path / "flags.txt").read_text()
+
+
+def test_a_loss_of_the_users_that_changed(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects a study with the user's own code: edited half-way, it is another study."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    code = tmp_path / "own.py"
+    code.write_text("def loss(outputs, targets):\n    return (outputs[..., 0] - targets) ** 2\n")
+    flags = ["--preset=smoke", "--dataset=diabetes", "--loss=~/own.py:loss"]
+    arguments = [*flags, f"--workdir={tmp_path / 'study'}"]
+    monkeypatch.setattr(laboratory.Study, "run", interrupted)
+    assert launch("train", *arguments).status == 130
+    assert launch("train", *arguments, "--resume").status == 130
+    code.write_text(code.read_text().replace("** 2", "** 4"))
+    told = refused(launch("train", *arguments, "--resume"), "train")
+    assert "began under other conditions: " in told
+    assert "own.py" in told
+
+
+def interrupted(study: Any) -> None:
+    """What Ctrl-C does to a study that is about to train."""
+    raise KeyboardInterrupt
 
 
 def flipped(path: Path) -> None:

@@ -14,7 +14,7 @@ from helpers.commands import Ended, launch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from convergence import data, laboratory, names, spec
-from convergence.reporting import files
+from convergence.reporting import files, tensorboard
 from convergence.training.fingerprint import join
 
 SEEDS, STEPS, EVERY = 5, 24, 6
@@ -71,9 +71,8 @@ def test_what_train_says(train: tuple[Ended, Path]) -> None:
     assert second == f"metric accuracy, margin 0.01; workdir {workdir}"
     for split in ("train", "validation", "test"):
         assert f"accuracy on {split} rows" in ended.out
-    assert ended.out.endswith(
-        f"Workdir: {workdir}\nTensorBoard: tensorboard --logdir={workdir}/tb\n"
-    )
+    shown = tensorboard.command(workdir / "tb")
+    assert ended.out.endswith(f"\nWorkdir: {workdir}\nTensorBoard: {shown}\n")
     assert max(map(len, ended.lines)) <= 80
     assert (workdir / "tables" / "summary.txt").read_text().splitlines() == ended.lines
 
@@ -212,7 +211,7 @@ def test_what_schedules_says(schedules: tuple[Ended, Path]) -> None:
     assert {v["claim"]["control"] for v in summary["verdicts"]} == {"schedule=constant"}
     assert {v["comparisons"] for v in summary["verdicts"]} == {3}
     assert {v["speaks_of"] for v in summary["verdicts"]} == {"seeds and rows"}
-    assert "Differences to the constant rate (seeds and rows)" in ended.out
+    assert "Differences to the constant rate, margin 0.01" in ended.out
     for one in ("cosine", OWN, "plateau"):
         assert f"3b {one} beats the" in ended.out
     assert commands.manifest(workdir)["claims"] == [v["claim"] for v in summary["verdicts"]]

@@ -1,4 +1,4 @@
-"""A finished study's records: scores by arm and by row, curves, and what divergence does to them."""
+"""A finished study's records: scores by arm and by row, curves, and diverged trials."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_rows_of_a_regression(arm: str, metric: str) -> None:
     ],
 )
 def test_rows_against_told_targets(metric: str, function: object) -> None:
-    """Protects tuning from clean targets: told scores are held against what the trials were told."""
+    """Protects tuning from clean targets: told scores are against what the trials were told."""
     history = found("regression")
     index = history.rows_of("outliers")
     told = history.row_scores("outliers", metric, told=True).mean(axis=1)
@@ -118,6 +118,27 @@ def test_diverged_seeds_have_no_score(arm: str) -> None:
     assert np.all(history.diverged[history.rows_of(arm)])
     for other in SOUND:
         assert np.all(np.isfinite(history.of_arm(other, "rmse", "train")))
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 3e38])
+def test_outputs_beyond_all_bounds(task: str, value: float) -> None:
+    """Protects reports from warnings: rows of a model that broke are NaN, whatever it put out."""
+    history = found(task)
+    arm = history.arm_names[0]
+    index = history.rows_of(arm)
+    arrays = dict(history.arrays)
+    for name in ("predictions", "first_bad"):
+        arrays[name] = arrays[name].copy()
+    arrays["predictions"][index[0]], arrays["first_bad"][index[0]] = value, 3
+    broken = History(history.plan, history.eval_steps, arrays)
+    for metric in (
+        ("rmse", "mae", "r2") if task == "regression" else ("accuracy", "brier", "cross_entropy")
+    ):
+        test = task == "classification"
+        scores = broken.row_scores(arm, metric, test=test)
+        assert np.all(np.isnan(scores[0]))
+        assert np.array_equal(scores[1:], history.row_scores(arm, metric, test=test)[1:])
 
 
 def test_clean_is_validation_where_nothing_is_spoiled() -> None:

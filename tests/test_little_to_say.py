@@ -73,14 +73,15 @@ def test_one_seed(base: Path, experiment: str) -> None:
     """Protects --num_seeds=1: the table says that nothing can be said of spread or of a claim."""
     ended, _, summary = ran(base, experiment, "one")
     assert "1 seed on iris" in ended.err
-    assert "[-∞, ∞]" in ended.out
-    assert all(row["sd"] is None for row in summary["arms"])
+    assert "one seed says nothing about spread" in ended.out
+    for row in summary["arms"]:
+        assert row["sd"] is None
+        assert (row["mean"]["low"], row["mean"]["high"]) == ("-inf", "inf")
     if experiment == "train":
-        assert "note: one seed says nothing about spread" in ended.out
         return
     assert "one seed cannot" in ended.out
     assert decisions(summary) <= {"undecided", "not applicable"}
-    assert all(v["low"] == "-inf" and v["high"] == "inf" for v in summary["verdicts"])
+    assert {verdict["high"] for verdict in summary["verdicts"]} == {"inf"}
     if experiment == "five_challenges":
         assert summary["recommendation"]["decision"] == "nothing to confirm"
 
@@ -99,8 +100,10 @@ def test_every_trial_diverges(base: Path, experiment: str) -> None:
     counts = {row["arm"]: row["diverged_count"] for row in summary["arms"]}
     assert {n for arm, n in counts.items() if arm != "init=zeros"} == {2}
     if experiment == "train":
-        assert "note: 2 of 2 trials diverged and are in no mean" in ended.out
         return
     assert "not applicable" in decisions(summary)
     assert decisions(summary) <= {"undecided", "not applicable"}
     assert "every trial" in ended.out
+    if experiment == "five_challenges":
+        assert summary["recommendation"]["decision"] == "nothing to confirm"
+        assert "Nothing can be recommended" in ended.out

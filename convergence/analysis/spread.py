@@ -8,8 +8,6 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convergence.analysis.statistics import few_warning
-
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
@@ -36,7 +34,9 @@ def spread(values: ArrayLike, level: float = 0.95) -> Spread:
     The interval is Bonett's (2006, "Approximate confidence interval for standard deviation of
     nonnormal distributions", eq. 3): log-variance plus or minus z times a standard error that uses
     the sample's kurtosis about a trimmed mean, where the chi-square interval would assume a normal
-    sample's.
+    sample's. Simulated at 95 % it covers 95 to 99 % for normal samples of 4 and more, 92 to 98 %
+    at skewness 1, but only about 90 % for samples of 16 and more with tails as heavy as those of t
+    with 5 degrees of freedom.
 
     Args:
         values: [seeds] of a metric, not finite where the trial diverged.
@@ -50,17 +50,17 @@ def spread(values: ArrayLike, level: float = 0.95) -> Spread:
     if n < 2:
         return Spread(math.nan, 0.0, math.inf, n, trials, "one seed says nothing about spread")
     sd = float(finished.std(ddof=1))
-    warning = few_warning("spread", n)
-    if sd == 0 or n < 4:
+    z = float(stats.norm.ppf(0.5 + level / 2))
+    if sd == 0 or n < 4 or n <= z:
+        few = f"n = {n}: an interval of the spread needs at least {max(4, math.floor(z) + 1)}"
+        warning = f"all {n} values are the same" if sd == 0 else few
         return Spread(sd, 0.0, math.inf, n, trials, warning)
     trim = 1 / (2 * math.sqrt(n - 4)) if n > 4 else 0.49
     centre = float(stats.trim_mean(finished, min(trim, 0.49)))
     kurtosis = n * float(((finished - centre) ** 4).sum()) / (sd**2 * (n - 1)) ** 2
-    z = float(stats.norm.ppf(0.5 + level / 2))
     error = math.sqrt(max((kurtosis - (n - 3) / n), 0.0) / (n - 1))
     small = n / (n - z)
     half = z * small * error
     middle = math.log(small * sd**2)
-    return Spread(
-        sd, math.exp((middle - half) / 2), math.exp((middle + half) / 2), n, trials, warning
-    )
+    low, high = math.exp((middle - half) / 2), math.exp((middle + half) / 2)
+    return Spread(sd, low, high, n, trials, "")
