@@ -64,7 +64,7 @@ def test_what_train_says(train: tuple[Ended, Path]) -> None:
     """Protects the terminal: what runs, three tables in 80 columns, then where the results are."""
     ended, workdir = train
     assert ended.status == 0, ended.err
-    first, second = ended.err.splitlines()
+    first, second, *_ = ended.err.splitlines()  # a slow machine adds lines on progress
     assert first == (
         "train: 2 arms × 5 seeds on iris (96 training, 24 validation, 30 test rows), 24 steps"
     )

@@ -171,8 +171,8 @@ def test_keywords_are_passed_where_they_are_asked_for() -> None:
 
 
 def examples() -> list[str]:
-    """The complete files in load_user_model's docstring."""
-    text = inspect.getdoc(load_user_model) or ""
+    """The complete files in the docstring of load_user_model's module."""
+    text = inspect.getdoc(inspect.getmodule(load_user_model)) or ""
     blocks = [part.split("\n\n", 1)[1] for part in text.split("::\n")[1:] for part in ["\n" + part]]
     files = []
     for block in blocks:

@@ -146,7 +146,10 @@ class Population:
             rows, number = self._rows(lane, shared, which)
             targets = jnp.where(clean, shared.y, lane.targets)
             noise = jnp.where(clean, jnp.float32(0), lane.hyper["input_noise"])
-            return trials.evaluate(self.program, lane, shared, state, rows, number, targets, noise)
+            # A diverged trial scores nothing: no row is read for it.
+            number = jnp.where(state.first_bad >= 0, 0, number)
+            told = trials.evaluate(self.program, lane, shared, state, rows, number, targets, noise)
+            return jax.tree.map(lambda v: jnp.where(state.first_bad >= 0, jnp.nan, v), told)
 
         if self.mode == "vmap":
             return jax.vmap(one)(lanes, states)
@@ -166,8 +169,10 @@ class Population:
 
     # What the host calls: lists with an entry a shard in, lists out.
 
-    def _run(self, name: str, arguments: Callable[[int], tuple[Any, ...]]) -> list[Any]:
-        """Calls a program for every shard, as workers come free; waits for all of them."""
+    def _run(
+        self, name: str, block: Block, arguments: Callable[[int], tuple[Any, ...]]
+    ) -> list[Any]:
+        """Calls a program for every shard of a block, as workers come free; waits for all."""
         function = self._functions[name]
 
         def work(shard: int) -> Any:
@@ -175,11 +180,11 @@ class Population:
             executable = function.on(self.device(shard), given)
             return jax.block_until_ready(executable(*given))
 
-        return list(self._pool.map(work, range(self.shards)))
+        return list(self._pool.map(work, range(len(block.lanes))))
 
     def initialise(self, block: Block) -> list[TrialState]:
         """The states before the first step."""
-        return self._run("initialise", lambda k: (block.lanes[k], block.counts[k]))
+        return self._run("initialise", block, lambda k: (block.lanes[k], block.counts[k]))
 
     def segment(
         self, block: Block, shared: Replicated, states: list[TrialState], start: int, until: int
@@ -192,6 +197,7 @@ class Population:
         span = (np.int32(start), np.int32(until))
         told = self._run(
             "segment",
+            block,
             lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], *span),
         )
         # Cut on the host: on a device each length would be one more program to compile.
@@ -210,6 +216,7 @@ class Population:
         what = (np.int32(which), np.bool_(clean))
         told = self._run(
             "evaluate",
+            block,
             lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], *what),
         )
         return self.gather(told, block.trials)
@@ -224,6 +231,7 @@ class Population:
         rows = np.int32(which)
         told = self._run(
             "finish",
+            block,
             lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], rows),
         )
         return self.gather(told, block.trials)
@@ -242,8 +250,9 @@ class Population:
         """
         idle = lanes[0]._replace(steps=np.zeros((), np.int32))
         dealt, counts = [], []
-        for shard in range(self.shards):
-            mine = list(lanes[shard :: self.shards])
+        shards = min(self.shards, len(lanes))  # a shard without trials is not even called
+        for shard in range(shards):
+            mine = list(lanes[shard::shards])
             counts.append(jax.device_put(np.int32(len(mine)), self.device(shard)))
             mine += [idle] * (self.width - len(mine))
             stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *mine)
@@ -261,11 +270,12 @@ class Population:
         return jax.tree.map(join, *shards)
 
     def restore(self, arrays: Any) -> list[Any]:
-        """A pytree a shard on its device, from one whose leaves are [lanes, ...]: see `gather`."""
+        """A pytree a shard on its device, from one of all their places: see `gather`."""
+        shards = jax.tree.leaves(arrays)[0].shape[0] // self.width
         return [
             jax.device_put(
-                jax.tree.map(lambda a, k=shard: np.ascontiguousarray(a[k :: self.shards]), arrays),
+                jax.tree.map(lambda a, k=shard: np.ascontiguousarray(a[k::shards]), arrays),
                 self.device(shard),
             )
-            for shard in range(self.shards)
+            for shard in range(shards)
         ]
