@@ -42,6 +42,7 @@ REGRESSION_ARMS = (
     Arm.of("few", train_size=50),
     Arm.of("minmax", preprocessing="minmax"),
     Arm.of("plateau", schedule="plateau", learning_rate=0.3, steps=900),
+    Arm.of("long", learning_rate=0.1, steps=300),
     Arm.of("explodes", schedule=f"0:1,{EXPLODES}:1e38"),
     Arm.of("explodes last", schedule=f"0:1,{STEPS - 1}:1e38"),
 )
