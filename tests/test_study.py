@@ -88,7 +88,9 @@ def test_twins_start_one_bit_apart() -> None:
     flips = []
     for k in range(0, len(pairs), 2):
         one, two = (jax.tree.map(lambda a, k=k, n=n: a[k + n], start) for n in (0, 1))
-        kernel = [x.train.params["dense_0"]["kernel"].view(np.uint32) for x in (one, two)]
+        layout = population.program.algorithm.packing
+        trees = [layout.unpack(x.train.params) for x in (one, two)]
+        kernel = [tree["dense_0"]["kernel"].view(np.uint32) for tree in trees]
         difference = kernel[0] ^ kernel[1]
         assert difference.sum() == 1
         flips.append(np.flatnonzero(difference)[0])

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+
+from convergence import randomness
 
 Array = jax.Array
 PyTree = Any  # nested dicts of arrays
@@ -32,6 +35,12 @@ class Model(NamedTuple):
     apply: Callable[..., tuple[Array, PyTree]]
     has_dropout: bool
     output_bias: tuple[str, ...] | None
+
+    def params_form(self, shape: tuple[int, ...]) -> PyTree:
+        """Shapes and dtypes of the params for examples of this shape; nothing is computed."""
+        key = jax.eval_shape(lambda: randomness.root_key(0))
+        x = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+        return jax.eval_shape(self.init, key, x)[0]
 
 
 def leaf_path(path: tuple[Any, ...]) -> Path:

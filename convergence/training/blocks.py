@@ -153,6 +153,7 @@ class BlockRun:
     def train(self) -> Any:
         """Trains the block to its end; the lanes' states, on the devices."""
         population = self.population
+        population.compile(self.block, self.shared)
         state = population.initialise(self.block)
         done, state = self._resume(state)
         if done == 0:

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 
 from convergence.schedules import PLATEAU_WINDOW
 from convergence.training import trial as trials
+from convergence.training.program import Program
 from convergence.training.record import fingerprint_due, sketch_index
 from convergence.training.state import SKETCHES, Lane, Shared, TrialState
-from convergence.training.trial import Program
 
 
 def _at(tree: Any, index: jax.Array) -> Any:
@@ -89,7 +89,9 @@ def side_by_side(
         due = due | ((step + 1) % PLATEAU_WINDOW == 0)
         marked = jax.lax.cond(
             due,
-            lambda s: _choose(alive, jax.vmap(lambda one: trials.write_marks(shared, one))(s), s),
+            lambda s: _choose(
+                alive, jax.vmap(lambda one: trials.write_marks(program, shared, one))(s), s
+            ),
             lambda s: s,
             states,
         )

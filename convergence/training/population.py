@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 
+from convergence.training import evaluation
 from convergence.training import trial as trials
 from convergence.training.lanes import one_by_one, side_by_side
+from convergence.training.program import Program
 from convergence.training.state import Lane, Shared, TrialState
-from convergence.training.trial import Program
 
 TRAIN, VALIDATION, TEST = 0, 1, 2  # which rows are evaluated
 SHARD = 4  # lanes of a shard on CPU: few enough to keep cores busy, more than the call's own cost
@@ -48,21 +50,37 @@ class _Function:
         self._function = function
         self._donate = donate
         self._once = once
-        self._compiled: dict[jax.Device, Any] = {}
+        self._compiled: dict[jax.Device, Future[Any]] = {}
         self._lock = threading.Lock()
 
+    def begin(
+        self, device: jax.Device, arguments: tuple[Any, ...], start: Callable[..., Future[Any]]
+    ) -> Any:
+        """Traces for a device and has `start` compile; the form of what a call will give."""
+        # What runs once a block is better compiled fast than run fast.
+        fast: dict[str, str | bool] = {"xla_backend_optimization_level": "1"}
+        options = fast if self._once and device.platform == "cpu" else None
+        lowered = jax.jit(self._function, donate_argnums=self._donate).lower(*arguments)
+        self._compiled[device] = start(lambda: lowered.compile(compiler_options=options))
+        return lowered.out_info
+
+    def has(self, device: jax.Device) -> bool:
+        """Whether it is compiled for a device, or is being."""
+        return device in self._compiled
+
     def on(self, device: jax.Device, arguments: tuple[Any, ...]) -> Any:
-        """The executable for a device, compiled from the first arguments that it is called with."""
+        """The executable for a device, compiled now if that has not begun."""
         with self._lock:
             if device not in self._compiled:
-                # What runs once a block is better compiled fast than run fast.
-                fast = {"xla_backend_optimization_level": 1}
-                options = fast if self._once and device.platform == "cpu" else None
-                jitted = jax.jit(
-                    self._function, donate_argnums=self._donate, compiler_options=options
-                )
-                self._compiled[device] = jitted.lower(*arguments).compile()
-            return self._compiled[device]
+                self.begin(device, arguments, at_once)
+        return self._compiled[device].result()
+
+
+def at_once(work: Callable[[], Any]) -> Future[Any]:
+    """The result of a call as a future that is there already."""
+    future: Future[Any] = Future()
+    future.set_result(work())
+    return future
 
 
 class Population:
@@ -148,7 +166,9 @@ class Population:
             noise = jnp.where(clean, jnp.float32(0), lane.hyper["input_noise"])
             # A diverged trial scores nothing: no row is read for it.
             number = jnp.where(state.first_bad >= 0, 0, number)
-            told = trials.evaluate(self.program, lane, shared, state, rows, number, targets, noise)
+            told = evaluation.evaluate(
+                self.program, lane, shared, state, rows, number, targets, noise
+            )
             return jax.tree.map(lambda v: jnp.where(state.first_bad >= 0, jnp.nan, v), told)
 
         if self.mode == "vmap":
@@ -160,7 +180,7 @@ class Population:
     ) -> tuple[jax.Array, jax.Array]:
         def one(lane: Lane, state: TrialState) -> tuple[jax.Array, jax.Array]:
             rows, number = self._rows(lane, shared, which)
-            table = trials.predict(self.program, lane, shared, state, rows, number)
+            table = evaluation.predict(self.program, lane, shared, state, rows, number)
             return table, trials.final_fingerprint(state)
 
         if self.mode == "vmap":
@@ -181,6 +201,33 @@ class Population:
             return jax.block_until_ready(executable(*given))
 
         return list(self._pool.map(work, range(len(block.lanes))))
+
+    def compile(self, block: Block, shared: Replicated) -> None:
+        """Has all four programs compiled at once, on as many cores as there are workers.
+
+        Tracing holds Python's lock, compiling does not: as soon as one is traced it compiles while
+        the next is traced. Calls wait for their own program only.
+        """
+        where = {self.device(shard): shard for shard in reversed(range(len(block.lanes)))}
+        known = self._functions["segment"]
+        where = {device: shard for device, shard in where.items() if not known.has(device)}
+        if not where:
+            return
+        pool = ThreadPoolExecutor(len(self.workers), thread_name_prefix="compile")
+        for device, shard in where.items():
+            lanes, count = block.lanes[shard], block.counts[shard]
+            place = SingleDeviceSharding(device)
+            told = self._functions["initialise"].begin(device, (lanes, count), pool.submit)
+            states = jax.tree.map(
+                lambda one, place=place: jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=place),
+                told,
+            )
+            given = (lanes, shared[device], count, states)
+            span, flag = np.int32(0), np.bool_(False)
+            self._functions["segment"].begin(device, (*given, span, span), pool.submit)
+            self._functions["evaluate"].begin(device, (*given, span, flag), pool.submit)
+            self._functions["finish"].begin(device, (*given, span), pool.submit)
+        pool.shutdown(wait=False)
 
     def initialise(self, block: Block) -> list[TrialState]:
         """The states before the first step."""

@@ -17,7 +17,6 @@ from convergence.training.state import (
     PyTree,
     Record,
     Shared,
-    TrainState,
 )
 
 
@@ -50,12 +49,12 @@ def sketch_index(done: jax.Array) -> jax.Array:
     return jnp.where((done == 0) | power, jnp.minimum(index, SKETCHES), SKETCHES)
 
 
-def record_sketch(record: Record, train: TrainState, done: jax.Array) -> Record:
+def record_sketch(record: Record, params: PyTree, done: jax.Array) -> Record:
     """The record with a sketch of the params after `done` steps, where one is due."""
     at = sketch_index(done)
     values = jax.lax.cond(
         at < SKETCHES,
-        lambda: sketch(train.params),
+        lambda: sketch(params),
         lambda: jnp.zeros((SKETCH_SIZE,), jnp.float32),
     )
     return record._replace(sketches=record.sketches.at[at].set(values, mode="drop"))

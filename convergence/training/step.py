@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from convergence.losses import Loss
 from convergence.models import Model
 from convergence.optimizers import Optimizer
+from convergence.packing import Packing
 from convergence.training.state import Metrics, TrainState
 
 
@@ -22,6 +23,7 @@ class Algorithm(NamedTuple):
     batch_size: int
     accumulate: int
     clips: bool  # some arm of the study clips gradients
+    packing: Packing  # how the state holds the params
 
 
 def global_norm(tree: Any) -> jax.Array:
@@ -62,8 +64,9 @@ def _gradient(
         )
         return batch_loss(algorithm.losses, loss, outputs, y, hyper), model_state
 
-    (value, model_state), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-    return value, model_state, grads
+    params = algorithm.packing.unpack(state.params)
+    (value, model_state), grads = jax.value_and_grad(objective, has_aux=True)(params)
+    return value, model_state, algorithm.packing.pack(grads)
 
 
 def _accumulated(

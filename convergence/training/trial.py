@@ -1,4 +1,4 @@
-"""One trial: its initial state, its loop over steps, and its evaluation.
+"""One trial: its initial state and its loop over steps.
 
 Every function here is pure, sees one lane, and is mapped over lanes by `population`. Trip counts
 are traced (`while_loop`), because a static length changes bits (a unit length is inlined).
@@ -6,68 +6,20 @@ are traced (`while_loop`), because a static length changes bits (a unit length i
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from convergence import metrics as metric_sums
 from convergence import weights
 from convergence.data.order import epoch_order
 from convergence.randomness import wrap
 from convergence.schedules import PLATEAU_WINDOW, plateau_add, plateau_close, plateau_init
 from convergence.training.fingerprint import fingerprint
+from convergence.training.program import Initialiser, Program, prepared_inputs, prepared_targets
 from convergence.training.record import empty_record, record_fingerprint, record_sketch
 from convergence.training.state import TRACE, Lane, Metrics, Shared, TrainState, TrialState
-from convergence.training.step import Algorithm, train_step
-
-CHUNK = 256  # rows evaluated at once
-
-
-class Initialiser(NamedTuple):
-    """How kernels and the output bias are drawn; compiled apart from the steps."""
-
-    init: str
-    bias: str
-
-
-class Program(NamedTuple):
-    """An algorithm on data of one form: all that decides an executable's shape."""
-
-    algorithm: Algorithm
-    initialisers: tuple[Initialiser, ...]  # Lane.initialiser is an index into these
-    task: str
-    shape: tuple[int, ...]  # of one example
-    missing: bool  # some inputs are missing
-    noisy: bool  # some arm of the study adds input noise
-    capacity: int  # length of the lists of rows (Lane.rows, …), a multiple of CHUNK
-
-
-def prepared_inputs(
-    program: Program, lane: Lane, shared: Shared, rows: jax.Array, noise: jax.Array
-) -> jax.Array:
-    """float32[n, *shape]: rows of the shared table, standardised as this lane's training rows.
-
-    Noise of the given size is added where the program has any; a row's is the same at each visit.
-    """
-    x = (shared.x[rows] - lane.x_mean) * lane.x_scale
-    if program.missing:
-        x = jnp.where(jnp.isnan(x), jnp.float32(0), x)
-    if program.noisy:
-        key = wrap(lane.keys["corrupt"])
-
-        def drawn(row: jax.Array) -> jax.Array:
-            return jax.random.normal(jax.random.fold_in(key, row), x.shape[1:], jnp.float32)
-
-        x = x + noise * jax.vmap(drawn)(rows.astype(jnp.uint32))
-    return x.reshape(-1, *program.shape)
-
-
-def prepared_targets(program: Program, lane: Lane, targets: jax.Array) -> jax.Array:
-    """[n] targets as the loss sees them: classes, or standardised numbers."""
-    if program.task == "classification":
-        return targets
-    return (targets - lane.y_mean) * lane.y_scale
+from convergence.training.step import train_step
 
 
 def _initial_params(program: Program, lane: Lane) -> tuple[Any, Any]:
@@ -100,14 +52,17 @@ def _initial_params(program: Program, lane: Lane) -> tuple[Any, Any]:
 def initial_state(program: Program, lane: Lane) -> TrialState:
     """The trial before its first step."""
     params, model_state = _initial_params(program, lane)
-    train = TrainState(params, program.algorithm.optimizer.init(params), model_state)
+    packing = program.algorithm.packing
+    sketched = record_sketch(empty_record(), params, jnp.zeros((), jnp.int32))
+    packed = packing.pack(params)
+    train = TrainState(packed, program.algorithm.optimizer.init(packed), model_state)
     return TrialState(
         train=train,
         order=jnp.zeros((program.capacity,), jnp.int32),
         plateau=plateau_init(lane.plateau),
         step=jnp.zeros((), jnp.int32),
         first_bad=jnp.full((), -1, jnp.int32),
-        record=record_sketch(empty_record(), train, jnp.zeros((), jnp.int32)),
+        record=sketched,
     )
 
 
@@ -166,11 +121,12 @@ def _whole(state: TrialState) -> Any:
     return state.train, state.order, state.plateau
 
 
-def write_marks(shared: Shared, state: TrialState) -> TrialState:
+def write_marks(program: Program, shared: Shared, state: TrialState) -> TrialState:
     """The state with what falls due after its last step: controller, fingerprint, sketch."""
     state = state._replace(plateau=plateau_close(state.plateau, state.step))
     record = record_fingerprint(state.record, _whole(state), state.step, shared)
-    return state._replace(record=record_sketch(record, state.train, state.step))
+    params = program.algorithm.packing.unpack(state.train.params)
+    return state._replace(record=record_sketch(record, params, state.step))
 
 
 def _next_stop(
@@ -243,102 +199,9 @@ def segment(
             return (carry[0].step < stop) & runs(lane, carry[0], carry[0].step)
 
         carry = jax.lax.while_loop(stays, step, (state._replace(order=order), trace))
-        return write_marks(shared, carry[0]), carry[1]
+        return write_marks(program, shared, carry[0]), carry[1]
 
     return jax.lax.while_loop(goes_on, stretch, (state, empty_trace()))
-
-
-def _chunks(
-    program: Program, lane: Lane, shared: Shared, state: TrialState, noise: jax.Array
-) -> Any:
-    """A function that gives the outputs for CHUNK rows, with so much noise on the inputs."""
-    algorithm = program.algorithm
-    params = algorithm.optimizer.eval_params(state.train.params, state.train.opt_state)
-
-    def outputs(rows: jax.Array) -> jax.Array:
-        x = prepared_inputs(program, lane, shared, rows, noise)
-        out, _ = algorithm.model.apply(
-            params, state.train.model_state, x, train=False, key=None, dropout=jnp.float32(0)
-        )
-        return out
-
-    return outputs
-
-
-def evaluate(
-    program: Program,
-    lane: Lane,
-    shared: Shared,
-    state: TrialState,
-    rows: jax.Array,
-    count: jax.Array,
-    targets: jax.Array,
-    noise: jax.Array,
-) -> dict[str, jax.Array]:
-    """Metrics of the model on `count` of the given rows, against these targets (of all rows).
-
-    Args:
-        rows: int32[n], n a multiple of CHUNK; entries from `count` on are padding.
-        targets: [all rows] in the target's own unit.
-        noise: float32, size of the noise on the inputs.
-
-    Returns:
-        float32 scalars by metric name.
-    """
-    outputs = _chunks(program, lane, shared, state, noise)
-    unit = 1.0 / lane.y_scale
-
-    def part(index: jax.Array) -> dict[str, jax.Array]:
-        here = jax.lax.dynamic_slice(rows, (index * CHUNK,), (CHUNK,))
-        weight = (index * CHUNK + jnp.arange(CHUNK, dtype=jnp.int32) < count).astype(jnp.float32)
-        told = prepared_targets(program, lane, targets[here])
-        scores = metric_sums.per_row(program.task, outputs(here), told, lane.y_mean, unit)
-        values = told.astype(jnp.float32) * unit
-        scores |= {"count": jnp.ones_like(weight), "target": values, "square": values**2}
-        return {name: jnp.sum(jnp.where(weight > 0, v, 0)) for name, v in scores.items()}
-
-    shapes = jax.eval_shape(part, jnp.zeros((), jnp.int32))
-    start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-
-    def body(carry: Any) -> Any:
-        index, total = carry
-        return index + 1, jax.tree.map(jnp.add, total, part(index))
-
-    last = (count + CHUNK - 1) // CHUNK
-    begin = (jnp.zeros((), jnp.int32), start)
-    _, total = jax.lax.while_loop(lambda carry: carry[0] < last, body, begin)
-    rest = (total.pop("count"), total.pop("target"), total.pop("square"))
-    return metric_sums.summarise(program.task, total, *rest)
-
-
-def predict(
-    program: Program,
-    lane: Lane,
-    shared: Shared,
-    state: TrialState,
-    rows: jax.Array,
-    count: jax.Array,
-) -> jax.Array:
-    """float32[n, outputs] for the given rows (prepared units); rows from `count` on are zero.
-
-    Inputs are clean, as targets are that predictions are held against.
-    """
-    outputs = _chunks(program, lane, shared, state, jnp.float32(0))
-    width = jax.eval_shape(outputs, jax.ShapeDtypeStruct((CHUNK,), jnp.int32)).shape[-1]
-    table = jnp.zeros((rows.shape[0], width), jnp.float32)
-
-    def body(carry: Any) -> Any:
-        index, table = carry
-        here = jax.lax.dynamic_slice(rows, (index * CHUNK,), (CHUNK,))
-        valid = (index * CHUNK + jnp.arange(CHUNK, dtype=jnp.int32) < count)[:, None]
-        out = jnp.where(valid, outputs(here), jnp.float32(0))
-        return index + 1, jax.lax.dynamic_update_slice(table, out, (index * CHUNK, 0))
-
-    last = (count + CHUNK - 1) // CHUNK
-    _, table = jax.lax.while_loop(
-        lambda carry: carry[0] < last, body, (jnp.zeros((), jnp.int32), table)
-    )
-    return table
 
 
 def final_fingerprint(state: TrialState) -> jax.Array:
