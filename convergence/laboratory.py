@@ -112,6 +112,8 @@ class Laboratory:
         text = narrow(f"{text}\n\n{UNTRAINED}" if self.untrained else text)
         self.workdir.write_json("summary.json", summary)
         self.workdir.write_text(SUMMARY, text + "\n")
+        if self.workdir.messages:
+            self.workdir.update(messages=self.workdir.messages)
         for message in self.workdir.messages:
             print(narrow(f"note: {message}"))
         print(text)
@@ -119,7 +121,27 @@ class Laboratory:
         nested = (self.workdir.path(name) for name in self.workdir.manifest["children"])
         for workdir in (self.workdir, *map(Workdir.open, nested)):
             workdir.remove_blocks()
+        if failed := draw_report(self.workdir):
+            print(narrow(f"note: {failed}"))
         print(closing(self.workdir, self.options))
+
+
+def draw_report(workdir: Workdir) -> str:
+    """Draws the study's report; what went wrong, or ''.
+
+    A page that could not be drawn takes nothing from a study that was trained, and must not hide
+    what ended one that was not.
+    """
+    from convergence.report import page
+
+    try:
+        page.write(workdir.root)
+    except Exception as error:
+        return (
+            f"the report could not be drawn ({type(error).__name__}: {error}); all results are"
+            " there, scripts/report.py draws it again."
+        )
+    return ""
 
 
 def user_files(study: StudySpec) -> dict[str, str]:
@@ -165,6 +187,8 @@ def counted(count: int, what: str) -> str:
 def closing(workdir: Workdir, options: Options) -> str:
     """The last lines: where the results are and how to look at them."""
     lines = [f"Workdir: {options.workdir}"]
+    if (workdir.root / "report.html").is_file():
+        lines.append(f"Report: {options.workdir / 'report.html'}")
     if options.tensorboard and (workdir.root / "tb").is_dir():
         lines.append(f"TensorBoard: {tensorboard.command(options.workdir / 'tb')}")
     return "\n".join(lines)
@@ -212,7 +236,7 @@ def open_laboratory(
         resume=options.resume,
         allow_drift=options.allow_drift,
     )
-    with workdir:
+    with _reported(workdir):
         if workdir.finished:
             print(f"The study in {options.workdir} is finished; nothing is left to run.\n")
             with contextlib.suppress(OSError):
@@ -228,6 +252,18 @@ def open_laboratory(
             workdir.write_text("flags.txt", options.flagfile_text())
         print(opening(study, runner, options), file=sys.stderr)
         yield laboratory
+
+
+@contextlib.contextmanager
+def _reported(workdir: Workdir) -> Iterator[None]:
+    """The open workdir; a study that ends before its time leaves a report of what there is."""
+    try:
+        with workdir:
+            yield
+    except BaseException:
+        if workdir.manifest["status"] in ("failed", "interrupted"):
+            draw_report(workdir)
+        raise
 
 
 def opening(study: StudySpec, runner: Study, options: Options) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from typing import Any
 
 import numpy as np
 
-from convergence import names, spec
+from convergence import names, schedules, spec
+from convergence.analysis.bands import bands
 from convergence.history import History
 from convergence.reporting import tensorboard
 from convergence.reporting.workdir import Workdir
@@ -69,12 +69,36 @@ def curves(history: History) -> dict[str, np.ndarray]:
     """The training loss and the evaluations of every trial, as written to curves.npz."""
     steps, loss = history.loss_curve()
     arrays = {"loss_step": steps} | {f"loss_{name}": values for name, values in loss.items()}
+    arrays["rate"] = rates(history)
     arrays["bin_width"] = np.array(bin_width(history.plan.total_steps))
     arrays["eval_step"] = history.eval_steps
     for name, values in history.arrays.items():
         if name.startswith("eval/"):
             arrays[name.removeprefix("eval/").replace("/", "_")] = values
     return arrays
+
+
+def rates(history: History) -> np.ndarray:
+    """float32[trials, points]: the learning rate at each point's step of the loss curve.
+
+    NaN beyond an arm's last step, and for the plateau's controller wherever its course cannot be
+    told from what was recorded (losses are kept step by step only in runs of at most 1,256).
+    """
+    plan, arrays = history.plan, history.arrays
+    steps, loss = history.loss_curve()
+    at = steps - 1
+    out = np.full((len(plan.trials), len(steps)), np.nan, np.float32)
+    for trial in plan.trials:
+        train = plan.settings[trial.arm].train
+        there = at < trial.steps
+        rate = train.learning_rate * plan.shapes[plan.schedule_of_arm[trial.arm]][at[there]]
+        if train.schedule == "plateau":
+            course = schedules.plateau_course(loss["mean"][trial.index][there])
+            ends = float(np.ravel(arrays["control"][trial.index])[0]) if "control" in arrays else 1
+            exact = bin_width(plan.total_steps) == 1 and course[-1] == ends
+            rate = rate * course[:-1] if exact else np.full_like(rate, np.nan)
+        out[trial.index, there] = rate
+    return out
 
 
 def row_digests(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -129,16 +153,6 @@ def arm_bands(history: History, arm: str) -> tuple[np.ndarray, dict[str, dict[st
             _, split, metric = name.split("/")
             series[f"{metric}/{split}"] = values[index].astype(np.float64)
     return at, {tag: bands(values) for tag, values in series.items()}
-
-
-def bands(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean, median and 10th and 90th percentile over axis 0, of the values that are finite."""
-    finite = np.where(np.isfinite(values), values, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # all seeds diverged: NaN, and left out
-        low, middle, high = np.nanpercentile(finite, [10, 50, 90], axis=0)
-        mean = np.nanmean(finite, axis=0)
-    return {"mean": mean, "median": middle, "p10": low, "p90": high}
 
 
 def describe(history: History, arm: str) -> str:

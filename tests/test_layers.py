@@ -29,6 +29,7 @@ LEVELS = (
     ("distribute", "results"),
     ("challenges",),
     ("appraisal", "wording"),
+    ("report",),
     ("command",),
     ("flags",),
     ("laboratory",),
@@ -38,9 +39,20 @@ HEIGHT = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Parts that may import less than their height allows.
 ONLY = {
     "analysis": {"errors", "analysis"},
-    "reporting": {"errors", "spec", "names", "reporting"},
+    "reporting": {"errors", "spec", "names", "analysis", "reporting"},
 }
-NO_JAX = ("analysis", "reporting", "fields", "spec", "names", "errors", "flags", "command")
+NO_JAX = (
+    "analysis",
+    "reporting",
+    "wording",
+    "report",
+    "fields",
+    "spec",
+    "names",
+    "errors",
+    "flags",
+    "command",
+)
 HEAVY = (
     "jax",
     "jaxlib",
@@ -51,6 +63,7 @@ HEAVY = (
     "matplotlib",
     "tensorboard",
     "orbax",
+    "jinja2",
 )
 
 
