@@ -6,19 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convergence import names
 from convergence.analysis.statistics import from_strict
 from convergence.analysis.verdict import Verdict
 from convergence.reporting import tables
 
-# What a metric's mean can be at all: an interval is not shown beyond it.
-RANGES = {
-    "accuracy": (0.0, 1.0),
-    "brier": (0.0, 2.0),
-    "cross_entropy": (0.0, math.inf),
-    "rmse": (0.0, math.inf),
-    "mae": (0.0, math.inf),
-    "r2": (-math.inf, 1.0),
-}
 MOST_SEEDS = 10_000  # beyond this a number of seeds is no advice
 ARM_HEADERS = ("arm", "mean", "95 % interval", "sd", "diverged")
 SPREAD_HEADERS = ("varies", "sd", "95 % interval", "n")
@@ -31,7 +23,7 @@ def arm_lines(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     lines = []
     for row in rows:
         mean = row["mean"]
-        least, most = RANGES[row["metric"]]
+        least, most = names.RANGES[row["metric"]]
         low, high = max(from_strict(mean["low"]), least), min(from_strict(mean["high"]), most)
         lines.append(
             (

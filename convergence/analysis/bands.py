@@ -11,7 +11,11 @@ FEWEST_FOR_PERCENTILES = 5  # with fewer seeds a 10th percentile is hardly more 
 
 def bands(values: np.ndarray) -> dict[str, np.ndarray]:
     """Mean, median and 10th and 90th percentile over axis 0, of the values that are finite."""
-    finite = np.where(np.isfinite(values), values, np.nan)
+    there = np.isfinite(values)
+    if there.all() and len(values):  # a hundred times faster than the way round NaN
+        low, middle, high = np.percentile(values, [10, 50, 90], axis=0)
+        return {"mean": values.mean(axis=0), "median": middle, "p10": low, "p90": high}
+    finite = np.where(there, values, np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all seeds diverged: NaN, and left out
         low, middle, high = np.nanpercentile(finite, [10, 50, 90], axis=0)

@@ -94,9 +94,23 @@ def headline(records: Records, verdicts: Sequence[Verdict]) -> str:
         parts.append("Keep the default setting.")
     if first:
         parts.append(f"{counts(first)}.")
+        if held := _held(first):
+            parts.append(held)
     elif not made:
         parts.append(_means(records))
     return " ".join(parts)
+
+
+def _held(verdicts: Sequence[Verdict]) -> str:
+    """The claims that hold, the largest effects first."""
+    held = [v for v in verdicts if v.decision == "holds"]
+    held.sort(key=lambda v: -abs(v.effect) if math.isfinite(v.effect) else 0.0)
+    told = [
+        f"{v.claim.statement} ({tables.number(v.claim.direction * v.effect)})"
+        for v in held[:MOST_NAMED]
+    ]
+    rest = len(held) - len(told)
+    return f"Shown: {'; '.join(told)}{f'; and {rest} more' if rest else ''}." if told else ""
 
 
 def _means(records: Records) -> str:

@@ -11,7 +11,7 @@ from convergence import wording
 from convergence.analysis.verdict import Verdict
 from convergence.reporting import latex, tables
 from convergence.reporting.figures.descents import costs
-from convergence.reporting.figures.groups import loss_name
+from convergence.reporting.figures.groups import loss_name, validation_words
 from convergence.reporting.records import Records
 from convergence.reporting.tensorboard import safe_name
 
@@ -122,7 +122,7 @@ def arms(records: Records) -> Iterator[Table]:
     for split in dict.fromkeys(one["split"] for one in told):
         members = [one for one in told if one["split"] == split]
         metric = members[0]["metric"]
-        words = {"clean": "validation rows, clean targets"}.get(split, f"{split} rows")
+        words = {"clean": validation_words(records)}.get(split, f"{split} rows")
         methods = ", ".join(dict.fromkeys(str(one["mean"]["method"]) for one in members))
         yield _table(
             f"arms-{split}",

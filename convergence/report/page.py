@@ -52,7 +52,17 @@ def render(told: Records) -> tuple[str, list[Table]]:
         for name, child in told.children.items()
     ]
     drawn = figures.draw(told, verdicts)
+    sections = {
+        "answer": "Answer",
+        "figures": "Figures",
+        "tables": "Tables",
+        "again": "Repeat",
+        "provenance": "Provenance",
+    }
+    if not (tables or children):
+        del sections["tables"]
     context = {
+        "sections": list(sections.items()),
         "title": told.study.name if told.study else told.root.name,
         "question": told.study.question if told.study else "",
         "banner": answer.banner(told),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 STEP = "step"
+LONGEST_TICK = 6  # characters
+NARROW = 0.6  # decades below which a logarithmic axis has the ticks of a linear one
 
 
 def colour(palette: Palette, series: int | None) -> str:
@@ -51,6 +53,19 @@ def _whole(value: float, _: Any) -> str:
     return f"{value:,.0f}"
 
 
+def tick(value: float) -> str:
+    """A tick's label of at most six characters or so.
+
+    >>> [tick(x) for x in (0.25, 0.00025, 1200, 1.5e7)]
+    ['0.25', '2.5e-4', '1200', '1.5e7']
+    """
+    text = tables.number(value)
+    if len(text.lstrip("-")) <= LONGEST_TICK or "e" in text:
+        return text
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
 def scale(axes: Axes, which: str, low: float, high: float, log: bool) -> None:
     """The limits and ticks of one axis ("x" or "y"), linear or logarithmic.
 
@@ -63,11 +78,13 @@ def scale(axes: Axes, which: str, low: float, high: float, log: bool) -> None:
     locator: Any = MaxNLocator(5)
     if log:
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-        few = np.log10(high / low) < 1.5
-        locator = LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=6)
+        decades = np.log10(high / low)
+        if decades > NARROW:
+            subs = (1.0, 2.0, 5.0) if decades < 1.5 else (1.0,)
+            locator = LogLocator(subs=subs, numticks=6)
         axis.set_minor_locator(NullLocator())
     axis.set_major_locator(locator)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: tables.number(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
     set_limits(low, high)
 
 
@@ -104,4 +121,4 @@ def symlog_ticks(axes: Axes, margin: float, low: float, high: float) -> None:
     ticks = [t for t in (*(-s for s in reversed(sizes)), 0.0, *sizes) if low <= t <= high]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tables.number(value, 2)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))

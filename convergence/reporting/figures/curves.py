@@ -11,7 +11,13 @@ from convergence.analysis.bands import band
 from convergence.reporting import tables
 from convergence.reporting.figures import axes as ax
 from convergence.reporting.figures.drawing import Drawn, Panel
-from convergence.reporting.figures.groups import Group, groups, loss_name, loss_scale
+from convergence.reporting.figures.groups import (
+    Group,
+    groups,
+    loss_name,
+    loss_scale,
+    validation_words,
+)
 from convergence.reporting.figures.lines import (
     Curve,
     band_note,
@@ -37,7 +43,8 @@ def loss(records: Records) -> Drawn | None:
         "Training loss",
         _loss_sentence(records),
         tuple(panels),
-        f"{band_note(records)} Only losses of one kind share an axis."
+        band_note(records)
+        + (" Only losses of one kind share an axis." if len(panels) > 1 else "")
         + (" A cross marks a seed's first non-finite step." if _diverged(records) else ""),
     )
 
@@ -62,7 +69,11 @@ def metric(records: Records) -> Drawn | None:
         low, high = ax.limits(np.concatenate(shared), log=True)
     panels = tuple(
         group_panel(
-            records, group, curve, f"{records.metric}, {_split_words(records)}", (low, high, log)
+            records,
+            group,
+            curve,
+            f"{records.metric}, {validation_words(records)}",
+            (low, high, log),
         )
         for group in drawn_groups
     )
@@ -71,7 +82,7 @@ def metric(records: Records) -> Drawn | None:
         f"{records.metric} on held-out rows",
         _metric_sentence(records),
         panels,
-        f"{band_note(records)} All panels share their axes.",
+        band_note(records) + (" All panels share their axes." if len(panels) > 1 else ""),
     )
 
 
@@ -105,10 +116,6 @@ def _diverged(records: Records) -> int:
     return sum(status == "diverged" for status in records.trials.get("status", ()))
 
 
-def _split_words(records: Records) -> str:
-    return "validation rows" + (", clean targets" if records.split == "clean" else "")
-
-
 def _loss_sentence(records: Records) -> str:
     reference = records.arms[0]
     steps, values = loss_curve(records, reference)
@@ -118,7 +125,7 @@ def _loss_sentence(records: Records) -> str:
     if seeds > 1 and np.isfinite(middle):
         told += f" (band {tables.number(low)} to {tables.number(high)})"
     text = (
-        f"The median training loss of ‘{reference}’ ends at {told} after {steps[-1]:,} steps"
+        f"The {'median ' * (seeds > 1)}training loss of ‘{reference}’ ends at {told} after {steps[-1]:,} steps"
         if np.isfinite(middle)
         else f"No seed of ‘{reference}’ reached its last step"
     )
@@ -148,4 +155,5 @@ def _metric_sentence(records: Records) -> str:
     if np.isfinite(share).all() and share[-1] > 0:
         at = int(np.argmax(share >= 0.9 * share[-1]))
         text += f", nine tenths of the way by step {steps[at]:,}"
-    return f"{text} (median over seeds, {_split_words(records)})."
+    over = "median over seeds" if len(values) > 1 else "one seed"
+    return f"{text} ({over}, {validation_words(records)})."

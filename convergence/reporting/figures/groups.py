@@ -36,6 +36,11 @@ def loss_name(records: Records, arm: str) -> str:
     return _USUAL[task] if told == "auto" else told
 
 
+def validation_words(records: Records) -> str:
+    """The rows that held-out scores are of."""
+    return "validation rows" + (", clean targets" if records.split == "clean" else "")
+
+
 def loss_scale(records: Records, arm: str) -> Hashable:
     """What the arm's training loss is measured in: equal where losses can be compared."""
     setting = records.settings.get(arm)

@@ -102,7 +102,8 @@ def _harms(records: Records, verdict: Verdict) -> bool:
     if len(scores[0]) != len(scores[1]):
         return True
     difference = scores[0] - scores[1]
-    mean = float(np.mean(difference[np.isfinite(difference)])) if len(difference) else math.nan
+    difference = difference[np.isfinite(difference)]
+    mean = float(np.mean(difference)) if len(difference) else math.nan
     return not math.isclose(mean, verdict.effect, rel_tol=1e-3, abs_tol=1e-2 * verdict.claim.margin)
 
 
@@ -110,16 +111,24 @@ def finals(records: Records) -> Drawn | None:
     """Where each arm's seeds ended, with the mean and its interval."""
     told = records.summary.get("arms")
     rows = []
-    for one in told if isinstance(told, list) else ():
-        if one["metric"] != records.metric or one["split"] != records.split:
+    told = told if isinstance(told, list) else []
+    known_splits = [one["split"] for one in told]
+    # Of data that nothing spoiled, the clean scores are those of the validation rows.
+    split = records.split if records.split in known_splits else "clean"
+    for one in told:
+        if one["metric"] != records.metric or one["split"] != split:
             continue
         mean = one["mean"]
         seeds = records.scores(one["arm"]) if one["arm"] in records.rows else ()
-        bounds = (from_strict(mean["low"]), from_strict(mean["high"]))
+        least, most = names.RANGES[records.metric]
+        bounds = (max(from_strict(mean["low"]), least), min(from_strict(mean["high"]), most))
         estimate = from_strict(mean["estimate"])
+        if one["n"] - one["diverged_count"] < 2:
+            bounds = (estimate, estimate)
         text = f"{one['diverged_count']} of {one['n']} diverged" if one["diverged_count"] else ""
         rows.append(Row(short(one["arm"], WRAP), estimate, *bounds, seeds, "", text))
-    if not rows:
+    single = all(row.low == row.high for row in rows)
+    if not rows or (single and len(rows) == 1):
         return None
     known = [row for row in rows if math.isfinite(row.value)]
     higher = records.metric in names.HIGHER_IS_BETTER
@@ -146,7 +155,9 @@ def finals(records: Records) -> Drawn | None:
         "Where each arm ended",
         sentence,
         tuple(panels),
-        "Small dots: seeds; large dot and line: mean with its 95 % interval over seeds, not"
+        "One seed that finished: there are no intervals."
+        if single
+        else "Small dots: seeds; large dot and line: mean with its 95 % interval over seeds, not"
         " corrected for the number of arms.",
     )
 

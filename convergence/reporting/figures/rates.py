@@ -46,12 +46,13 @@ def rates(records: Records) -> Drawn | None:
     )
     untold = [arm for arm in records.arms if arm not in known]
     several = len(alike) - 1
+    take = "1 further arm takes" if several == 1 else f"{several} further arms take"
     sentence = (
         f"{len(others) + 1} different courses of the rate"
         if others
         else f"All arms take the same course of the rate, {_course_words(courses[reference])}"
     )
-    beside = f"; {several} further arms take that of ‘{reference}’" if others and several else ""
+    beside = f"; {take} that of ‘{reference}’" if others and several else ""
     left_out = f" Not recorded finely enough to draw: {', '.join(untold)}." if untold else ""
     return Drawn(
         "rate",
