@@ -1,4 +1,4 @@
-"""What a finished study leaves in its workdir: tables, curves, digests and TensorBoard runs."""
+"""What a finished study leaves in its workdir: tables, curves and digests."""
 
 from __future__ import annotations
 
@@ -7,29 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from convergence import names, schedules, spec
-from convergence.analysis.bands import bands
+from convergence import schedules, spec
+from convergence.events import metric_names
 from convergence.history import History
-from convergence.reporting import tensorboard
 from convergence.reporting.workdir import Workdir
 from convergence.training.curve import bin_width
 
 SPLITS = ("train", "validation", "clean", "test")
 
 
-def metric_names(history: History) -> tuple[str, ...]:
-    """The task's metrics, the study's own first."""
-    task = history.plan.dataset.task
-    all_names = (
-        names.CLASSIFICATION_METRICS if task == "classification" else names.REGRESSION_METRICS
-    )
-    first = history.study.run.metric
-    return (first, *(name for name in all_names if name != first))
-
-
 def scored_splits(history: History) -> tuple[str, ...]:
     """The splits on which this study's trials were scored at their end."""
-    first = metric_names(history)[0]
+    first = metric_names(history.plan)[0]
     known = {
         "train": f"final/train/{first}",
         "validation": f"eval/validation/{first}",
@@ -59,7 +48,7 @@ def trials_table(history: History) -> dict[str, list[Any]]:
     for name in ("schedule", "loss", "optimizer", "init", "model"):
         table[name] = [str(setting.get(name)) for setting in settings]
     for split in scored_splits(history):
-        for metric in metric_names(history):
+        for metric in metric_names(history.plan):
             values = history.final(metric, split)
             table[f"{split}_{metric}"] = [float(v) if np.isfinite(v) else None for v in values]
     return table
@@ -138,32 +127,7 @@ def predictions(history: History, test: bool) -> dict[str, np.ndarray]:
     }
 
 
-def arm_bands(history: History, arm: str) -> tuple[np.ndarray, dict[str, dict[str, np.ndarray]]]:
-    """Steps and percentile bands over an arm's seeds of each evaluated metric and the loss."""
-    index = history.rows_of(arm)
-    steps, loss = history.loss_curve()
-    at = history.eval_steps
-    place = np.clip(np.searchsorted(steps, at), 0, max(len(steps) - 1, 0))
-    series = {}
-    if len(steps):
-        series["loss/train"] = loss["mean"][index][:, place]
-        series["loss/train"][:, at == 0] = np.nan
-    for name, values in history.arrays.items():
-        if name.startswith("eval/"):
-            _, split, metric = name.split("/")
-            series[f"{metric}/{split}"] = values[index].astype(np.float64)
-    return at, {tag: bands(values) for tag, values in series.items()}
-
-
-def describe(history: History, arm: str) -> str:
-    """Markdown about an arm: its changes to the base setting."""
-    one = history.study.arms[history.arm_names.index(arm)]
-    changes = [f"- {name}: {value}" for name, value in one.changes] or ["- the base setting"]
-    varied = ", ".join(history.plan.varied(history.arm_names.index(arm)))
-    return "\n".join([*changes, f"- varied: {varied or 'nothing'}", f"- twin: {one.twin}"])
-
-
-def write(history: History, workdir: Workdir, *, test: bool, events: bool) -> None:
+def write(history: History, workdir: Workdir, *, test: bool) -> None:
     """Writes every result of the workdir contract that needs no verdict."""
     workdir.write_parquet("trials.parquet", trials_table(history))
     workdir.write_npz("curves.npz", curves(history))
@@ -184,16 +148,3 @@ def write(history: History, workdir: Workdir, *, test: bool, events: bool) -> No
     sketches = history.arrays["sketches"]
     at = np.concatenate([[0], 2 ** np.arange(max(sketches.shape[1] - 1, 0))])
     workdir.write_npz("sketches.npz", {"step": at[: sketches.shape[1]], "sketches": sketches})
-    if events:
-        write_events(history, workdir)
-
-
-def write_events(history: History, workdir: Workdir) -> None:
-    """One TensorBoard run per arm, now that all its seeds are there, and the bands' layout."""
-    folder = workdir.path("tb")
-    tags: dict[str, None] = {}
-    for arm in history.arm_names:
-        steps, series = arm_bands(history, arm)
-        tensorboard.write_arm(folder, arm, steps, series, describe(history, arm))
-        tags |= dict.fromkeys(series)
-    tensorboard.write_layout(folder, tags)

@@ -132,4 +132,10 @@ def warnings_by_claim(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
 def warnings_text(verdicts: Sequence[Verdict]) -> str:
     """The verdicts' warnings, each said once, with the claims that it is about."""
     told = warnings_by_claim(verdicts).items()
-    return "\n".join(f"note: {warning} ({'; '.join(about)})" for warning, about in told)
+    return "\n".join(f"note: {warning} ({_about(claims)})" for warning, claims in told)
+
+
+def _about(claims: Sequence[str]) -> str:
+    """One claim in full; of several how many they are, and their ids."""
+    ids = dict.fromkeys(claim.split(" ")[0] for claim in claims)
+    return claims[0] if len(claims) == 1 else f"{len(claims)} claims: {', '.join(ids)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
@@ -25,3 +26,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Saves a worker's coverage now: on a busy machine it is ended before it would do so itself."""
+    coverage = sys.modules.get("coverage")
+    if coverage is not None and hasattr(session.config, "workerinput"):
+        measured = coverage.Coverage.current()
+        if measured is not None:
+            measured.stop()
+            measured.save()
