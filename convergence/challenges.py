@@ -263,6 +263,6 @@ def comparisons(study: StudySpec, made: Design, task: str) -> list[Comparison | 
         *(claim(4, "4a", f"{s} alone moves the result", f"only {s} varies", f"only {s} varies",
                 measure="distance") for s in sources(setting)),
         claim(5, "5d", "weight decay helps on spoiled targets", strongest, "spoiled", primary=True),
-        claim(5, "5e", f"a {NARROW}x narrower model is worse", DEFAULT, "narrow"),
+        claim(5, "5e", f"an {NARROW}x narrower model is worse", DEFAULT, "narrow"),
         claim(5, "5d", "a wider model has the larger gap", "wide", "narrow", measure="gap"),
     ]  # fmt: skip

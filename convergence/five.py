@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convergence import appraisal, challenges, spec, wording
@@ -68,7 +68,8 @@ def run(options: Options) -> None:
             flag_lines = "\n".join(flags_of(outcome.pick))
             text = f"{options.flagfile_text().rstrip()}\n{flag_lines}\n"
             laboratory.workdir.write_text("recommended.txt", text)
-        laboratory.close(summary(outcome), closing_text(laboratory, outcome))
+        told = summary(outcome)
+        laboratory.close(told, closing_text(laboratory, outcome, told))
 
 
 def investigate(laboratory: lab.Laboratory, design: Design) -> Outcome:
@@ -190,20 +191,16 @@ def recommendation_text(outcome: Outcome, metric: str) -> str:
     )
 
 
-def closing_text(laboratory: lab.Laboratory, outcome: Outcome) -> str:
-    """The tables that end the main job, the primary one last before the recommendation."""
-    run, history = laboratory.study.run, outcome.history
-    rows = lab.arm_table(history, run.metric, "clean")
+def closing_text(laboratory: lab.Laboratory, outcome: Outcome, told: Mapping[str, Any]) -> str:
+    """The tables that end the main job, the primary one last before the recommendation.
+
+    Args:
+        told: the study's `summary`.
+    """
+    run, rows = laboratory.study.run, told["arms"]
     verdicts = [v for _, v in outcome.told if v] + ([outcome.verdict] if outcome.verdict else [])
-    spreads = [
-        (label, tables.number(s.sd), tables.interval(s.low, s.high), s.n)
-        for label, s in appraisal.spreads(history)
-    ]
-    both = [*outcome.choices, *(c for c in outcome.weighed if c.factor == "combination")]
-    gains = [
-        (c.factor, c.arm, tables.number(c.lead.gain), tables.number(c.lead.error), told)
-        for c, told in ((c, "yes" if c.lead.strong else "no") for c in both)
-    ]
+    combined = [one for one in told["weighed"] if one["factor"] == "combination"]
+    gains = wording.choice_lines([*told["choices"], *combined])
     notes = [*wording.arm_notes(rows), wording.warnings_text(verdicts)]
     best = "Best of each factor and what leads combined: gain over the default, validation\n"
     higher = "higher" if laboratory.higher_is_better else "lower"
@@ -211,13 +208,11 @@ def closing_text(laboratory: lab.Laboratory, outcome: Outcome) -> str:
         f"Arms: {run.metric} on clean validation rows (intervals speak of seeds)\n"
         + wording.arm_text(rows),
         f"Spread of {run.metric} over seeds, by what varies\n"
-        + tables.text(spreads, ("varies", "sd", "95 % interval", "n")),
+        + tables.text(wording.spread_lines(told["spread"]), wording.SPREAD_HEADERS),
         rates_text(outcome),
         "Further claims, corrected within each challenge\n"
         + claims_text(outcome.told, primary=False),
-        best + tables.text(gains, ("factor", "setting", "gain", "std. error", "leads"))
-        if gains
-        else "",
+        best + tables.text(gains, wording.CHOICE_HEADERS) if gains else "",
         "\n".join(note for note in notes if note),
         f"The five challenges on {laboratory.dataset.name}: {run.metric} ({higher} is better),"
         f" margin {tables.number(run.margin)}, {lab.counted(run.num_seeds, 'seed')}\n"
@@ -236,6 +231,10 @@ def rates_text(outcome: Outcome) -> str:
     return f"Learning rates at this length – {told}"
 
 
+def _plain(choice: Choice) -> dict[str, Any]:
+    return dataclasses.asdict(choice) | {"leads": choice.lead.strong}
+
+
 def summary(outcome: Outcome) -> dict[str, Any]:
     """summary.json: all that the tables say, for machines."""
     history, verdict = outcome.history, outcome.verdict
@@ -243,12 +242,13 @@ def summary(outcome: Outcome) -> dict[str, Any]:
     spreads = appraisal.spreads(history)
     return {
         "arms": lab.arm_table(history, history.study.run.metric, "clean"),
+        "rates": [{"rate": rate, "was": word} for rate, word in appraisal.rates(history)],
         "spread": [{"varies": label} | dataclasses.asdict(s) for label, s in spreads],
         "topics": {str(number): topic for number, topic in TOPICS.items()},
         "verdicts": [v.to_json() for _, v in outcome.told if v],
         "not_applicable": asked,
-        "choices": [dataclasses.asdict(choice) for choice in outcome.choices],
-        "weighed": [dataclasses.asdict(choice) for choice in outcome.weighed],
+        "choices": [_plain(choice) for choice in outcome.choices],
+        "weighed": [_plain(choice) for choice in outcome.weighed],
         "recommendation": {
             "setting": outcome.pick.arm if outcome.pick else None,
             "flags": flags_of(outcome.pick) if outcome.pick else [],

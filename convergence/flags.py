@@ -31,10 +31,12 @@ _SWITCHES: dict[str, tuple[Any, str]] = {
     "resume": (False, "continue the unfinished study in the workdir"),
     "allow_drift": (False, "resume even if versions or hardware changed"),
     "tensorboard": (True, "write TensorBoard event files"),
+    "tensorboard_trials": (0, "so many first trials get a TensorBoard run of their own"),
     "platform": ("auto", f"where to run ({', '.join(command.PLATFORMS)})"),
     "workers": (0, "trials that run at once on CPU (0: one for each usable core)"),
     "dry_run": (False, "tell trials, memory and estimated time; train nothing"),
 }
+MOST_RUNS = 500  # of single trials
 _NOT_REPEATED = ("workdir", "overwrite", "resume", "allow_drift", "dry_run")
 
 
@@ -49,6 +51,7 @@ class Options:
         explicit: names of the flags that were given.
         extra: the experiment's own flags, by name.
         preset: "" where none applies.
+        tensorboard_trials: so many first trials get a TensorBoard run of their own.
         workers: threads that train on CPU; 0 for one for each usable core.
     """
 
@@ -60,6 +63,7 @@ class Options:
     resume: bool = False
     allow_drift: bool = False
     tensorboard: bool = True
+    tensorboard_trials: int = 0
     platform: str = "auto"
     workers: int = 0
     preset: str = ""
@@ -240,6 +244,7 @@ def read(
         raise unknown_name(values["platform"], command.PLATFORMS, "platform", "platform")
     if values["workers"] < 0:
         raise UserError(f"{values['workers']} is out of range; must be at least 0.", "workers")
+    _check_runs(values["tensorboard_trials"], values["tensorboard"])
     switches = {flag: values[flag] for flag in _SWITCHES if flag != "workdir"}
     return Options(
         name=name,
@@ -253,10 +258,22 @@ def read(
     )
 
 
+def _check_runs(trials: int, tensorboard: bool) -> None:
+    """Raises UserError where more runs of single trials are asked for than TensorBoard can show."""
+    if not 0 <= trials <= MOST_RUNS:
+        raise UserError(
+            f"{trials} is out of range; must be between 0 and {MOST_RUNS}: TensorBoard leaves"
+            " more runs unselected.",
+            "tensorboard_trials",
+        )
+    if trials and not tensorboard:
+        raise UserError("writes event files, which --notensorboard forbids.", "tensorboard_trials")
+
+
 def _settle_length(values: dict[str, Any], given: frozenset[str]) -> None:
     """--steps and --epochs exclude each other; the one that was given drops the preset's other."""
     if values["epochs"] and {"steps", "epochs"} <= given:
-        raise UserError("and --epochs exclude each other; give one of them.", "steps")
+        raise UserError("excludes --epochs; give one of them.", "steps")
     if "steps" in given:
         values["epochs"] = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from convergence.analysis.arms import arm_summary
 from convergence.analysis.verdict import Claim
 from convergence.flags import Options
 from convergence.history import History
+from convergence.live import Live
 from convergence.reporting import files, provenance, tables, tensorboard
 from convergence.reporting.progress import Progress, duration
 from convergence.reporting.workdir import Workdir
@@ -93,7 +95,7 @@ class Laboratory:
         """Runs a study to its end, with progress, and writes its records."""
         want = want or Want()
         sweep(workdir)
-        with Progress(title) as bar:
+        with Progress(title) as bar, contextlib.ExitStack() as stack:
             runner = Study(
                 study,
                 self.dataset,
@@ -103,8 +105,12 @@ class Laboratory:
                 machine=Machine.here(self.options.workers),
                 populations=self.populations,
             )
+            if self.options.tensorboard:
+                steps, trials = runner.cadence.eval_steps(), self.options.tensorboard_trials
+                live = Live(runner.plan, steps, workdir.path("tb"), trials)
+                runner.watcher = stack.enter_context(contextlib.closing(live))
             history = runner.run()
-        results.write(history, workdir, test=want.test, events=self.options.tensorboard)
+        results.write(history, workdir, test=want.test)
         return history
 
     def close(self, summary: Mapping[str, Any], text: str) -> None:
@@ -112,6 +118,8 @@ class Laboratory:
         text = narrow(f"{text}\n\n{UNTRAINED}" if self.untrained else text)
         self.workdir.write_json("summary.json", summary)
         self.workdir.write_text(SUMMARY, text + "\n")
+        if self.workdir.messages:
+            self.workdir.update(messages=self.workdir.messages)
         for message in self.workdir.messages:
             print(narrow(f"note: {message}"))
         print(text)
@@ -119,7 +127,29 @@ class Laboratory:
         nested = (self.workdir.path(name) for name in self.workdir.manifest["children"])
         for workdir in (self.workdir, *map(Workdir.open, nested)):
             workdir.remove_blocks()
+        if failed := draw_report(self.workdir):
+            print(narrow(f"note: {failed}"))
         print(closing(self.workdir, self.options))
+
+
+def draw_report(workdir: Workdir) -> str:
+    """Draws the study's report; what went wrong, or ''.
+
+    A page that could not be drawn takes nothing from a study that was trained, and must not hide
+    what ended one that was not.
+    """
+    from convergence.report import board, page
+
+    try:
+        page.write(workdir.root)
+        if workdir.path("tb").is_dir():
+            board.write(workdir.root)
+    except Exception as error:
+        return (
+            f"the report could not be drawn ({type(error).__name__}: {error}); all results are"
+            " there, scripts/report.py draws it again."
+        )
+    return ""
 
 
 def user_files(study: StudySpec) -> dict[str, str]:
@@ -162,11 +192,21 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
 
 
+def opening_command(path: Path) -> str:
+    """The command that opens a file in the system's own viewer."""
+    opener = {"darwin": "open", "win32": "explorer"}.get(sys.platform, "xdg-open")
+    return shlex.join([opener, str(path)])
+
+
 def closing(workdir: Workdir, options: Options) -> str:
     """The last lines: where the results are and how to look at them."""
     lines = [f"Workdir: {options.workdir}"]
+    if (workdir.root / "report.html").is_file():
+        lines.append(f"Report: {opening_command(options.workdir / 'report.html')}")
     if options.tensorboard and (workdir.root / "tb").is_dir():
         lines.append(f"TensorBoard: {tensorboard.command(options.workdir / 'tb')}")
+        if tensorboard.run_count(workdir.root / "tb") > tensorboard.MOST_SELECTED:
+            lines.append("  (it selects none of so many runs: press “Toggle all runs” there)")
     return "\n".join(lines)
 
 
@@ -212,7 +252,7 @@ def open_laboratory(
         resume=options.resume,
         allow_drift=options.allow_drift,
     )
-    with workdir:
+    with _reported(workdir):
         if workdir.finished:
             print(f"The study in {options.workdir} is finished; nothing is left to run.\n")
             with contextlib.suppress(OSError):
@@ -230,16 +270,28 @@ def open_laboratory(
         yield laboratory
 
 
+@contextlib.contextmanager
+def _reported(workdir: Workdir) -> Iterator[None]:
+    """The open workdir; a study that ends before its time leaves a report of what there is."""
+    try:
+        with workdir:
+            yield
+    except BaseException:
+        if workdir.manifest["status"] in ("failed", "interrupted"):
+            draw_report(workdir)
+        raise
+
+
 def opening(study: StudySpec, runner: Study, options: Options) -> str:
-    """Two lines on what is about to run."""
+    """Three lines on what is about to run."""
     plan, dataset = runner.plan, runner.plan.dataset
     view = plan.view(0, int(plan.replicas[0]))
     rows = f"{len(view.train)} training, {len(view.validation)} validation, {len(plan.test)} test"
     return (
         f"{study.name}: {counted(len(study.arms), 'arm')} × {counted(study.run.num_seeds, 'seed')}"
-        f" on {dataset.name} ({rows} rows), {counted(plan.total_steps, 'step')}\n"
-        f"metric {study.run.metric}, margin {tables.number(study.run.margin)};"
-        f" workdir {options.workdir}"
+        f" on {dataset.name}, {counted(plan.total_steps, 'step')}\n"
+        f"rows: {rows}; metric {study.run.metric}, margin {tables.number(study.run.margin)}\n"
+        f"workdir: {options.workdir}"
     )
 
 

@@ -5,6 +5,8 @@ The modules that implement the names (``losses``, ``schedules``, …) are tested
 
 from __future__ import annotations
 
+import math
+
 DATASETS = (
     "digits",
     "breast_cancer",
@@ -68,4 +70,13 @@ CLASSIFICATION_METRICS = ("accuracy", "cross_entropy", "brier")
 REGRESSION_METRICS = ("rmse", "mae", "r2")
 METRICS = CLASSIFICATION_METRICS + REGRESSION_METRICS
 HIGHER_IS_BETTER = ("accuracy", "r2")
+# What a metric's mean can be at all: an interval is not shown beyond it.
+RANGES = {
+    "accuracy": (0.0, 1.0),
+    "brier": (0.0, 2.0),
+    "cross_entropy": (0.0, math.inf),
+    "rmse": (0.0, math.inf),
+    "mae": (0.0, math.inf),
+    "r2": (-math.inf, 1.0),
+}
 PRESETS = ("smoke", "quick", "paper")

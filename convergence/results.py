@@ -1,35 +1,24 @@
-"""What a finished study leaves in its workdir: tables, curves, digests and TensorBoard runs."""
+"""What a finished study leaves in its workdir: tables, curves and digests."""
 
 from __future__ import annotations
 
 import hashlib
-import warnings
 from typing import Any
 
 import numpy as np
 
-from convergence import names, spec
+from convergence import schedules, spec
+from convergence.events import metric_names
 from convergence.history import History
-from convergence.reporting import tensorboard
 from convergence.reporting.workdir import Workdir
 from convergence.training.curve import bin_width
 
 SPLITS = ("train", "validation", "clean", "test")
 
 
-def metric_names(history: History) -> tuple[str, ...]:
-    """The task's metrics, the study's own first."""
-    task = history.plan.dataset.task
-    all_names = (
-        names.CLASSIFICATION_METRICS if task == "classification" else names.REGRESSION_METRICS
-    )
-    first = history.study.run.metric
-    return (first, *(name for name in all_names if name != first))
-
-
 def scored_splits(history: History) -> tuple[str, ...]:
     """The splits on which this study's trials were scored at their end."""
-    first = metric_names(history)[0]
+    first = metric_names(history.plan)[0]
     known = {
         "train": f"final/train/{first}",
         "validation": f"eval/validation/{first}",
@@ -59,7 +48,7 @@ def trials_table(history: History) -> dict[str, list[Any]]:
     for name in ("schedule", "loss", "optimizer", "init", "model"):
         table[name] = [str(setting.get(name)) for setting in settings]
     for split in scored_splits(history):
-        for metric in metric_names(history):
+        for metric in metric_names(history.plan):
             values = history.final(metric, split)
             table[f"{split}_{metric}"] = [float(v) if np.isfinite(v) else None for v in values]
     return table
@@ -69,12 +58,36 @@ def curves(history: History) -> dict[str, np.ndarray]:
     """The training loss and the evaluations of every trial, as written to curves.npz."""
     steps, loss = history.loss_curve()
     arrays = {"loss_step": steps} | {f"loss_{name}": values for name, values in loss.items()}
+    arrays["rate"] = rates(history)
     arrays["bin_width"] = np.array(bin_width(history.plan.total_steps))
     arrays["eval_step"] = history.eval_steps
     for name, values in history.arrays.items():
         if name.startswith("eval/"):
             arrays[name.removeprefix("eval/").replace("/", "_")] = values
     return arrays
+
+
+def rates(history: History) -> np.ndarray:
+    """float32[trials, points]: the learning rate at each point's step of the loss curve.
+
+    NaN beyond an arm's last step, and for the plateau's controller wherever its course cannot be
+    told from what was recorded (losses are kept step by step only in runs of at most 1,256).
+    """
+    plan, arrays = history.plan, history.arrays
+    steps, loss = history.loss_curve()
+    at = steps - 1
+    out = np.full((len(plan.trials), len(steps)), np.nan, np.float32)
+    for trial in plan.trials:
+        train = plan.settings[trial.arm].train
+        there = at < trial.steps
+        rate = train.learning_rate * plan.shapes[plan.schedule_of_arm[trial.arm]][at[there]]
+        if train.schedule == "plateau":
+            course = schedules.plateau_course(loss["mean"][trial.index][there])
+            ends = float(np.ravel(arrays["control"][trial.index])[0]) if "control" in arrays else 1
+            exact = bin_width(plan.total_steps) == 1 and course[-1] == ends
+            rate = rate * course[:-1] if exact else np.full_like(rate, np.nan)
+        out[trial.index, there] = rate
+    return out
 
 
 def row_digests(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -114,42 +127,7 @@ def predictions(history: History, test: bool) -> dict[str, np.ndarray]:
     }
 
 
-def arm_bands(history: History, arm: str) -> tuple[np.ndarray, dict[str, dict[str, np.ndarray]]]:
-    """Steps and percentile bands over an arm's seeds of each evaluated metric and the loss."""
-    index = history.rows_of(arm)
-    steps, loss = history.loss_curve()
-    at = history.eval_steps
-    place = np.clip(np.searchsorted(steps, at), 0, max(len(steps) - 1, 0))
-    series = {}
-    if len(steps):
-        series["loss/train"] = loss["mean"][index][:, place]
-        series["loss/train"][:, at == 0] = np.nan
-    for name, values in history.arrays.items():
-        if name.startswith("eval/"):
-            _, split, metric = name.split("/")
-            series[f"{metric}/{split}"] = values[index].astype(np.float64)
-    return at, {tag: bands(values) for tag, values in series.items()}
-
-
-def bands(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean, median and 10th and 90th percentile over axis 0, of the values that are finite."""
-    finite = np.where(np.isfinite(values), values, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # all seeds diverged: NaN, and left out
-        low, middle, high = np.nanpercentile(finite, [10, 50, 90], axis=0)
-        mean = np.nanmean(finite, axis=0)
-    return {"mean": mean, "median": middle, "p10": low, "p90": high}
-
-
-def describe(history: History, arm: str) -> str:
-    """Markdown about an arm: its changes to the base setting."""
-    one = history.study.arms[history.arm_names.index(arm)]
-    changes = [f"- {name}: {value}" for name, value in one.changes] or ["- the base setting"]
-    varied = ", ".join(history.plan.varied(history.arm_names.index(arm)))
-    return "\n".join([*changes, f"- varied: {varied or 'nothing'}", f"- twin: {one.twin}"])
-
-
-def write(history: History, workdir: Workdir, *, test: bool, events: bool) -> None:
+def write(history: History, workdir: Workdir, *, test: bool) -> None:
     """Writes every result of the workdir contract that needs no verdict."""
     workdir.write_parquet("trials.parquet", trials_table(history))
     workdir.write_npz("curves.npz", curves(history))
@@ -170,16 +148,3 @@ def write(history: History, workdir: Workdir, *, test: bool, events: bool) -> No
     sketches = history.arrays["sketches"]
     at = np.concatenate([[0], 2 ** np.arange(max(sketches.shape[1] - 1, 0))])
     workdir.write_npz("sketches.npz", {"step": at[: sketches.shape[1]], "sketches": sketches})
-    if events:
-        write_events(history, workdir)
-
-
-def write_events(history: History, workdir: Workdir) -> None:
-    """One TensorBoard run per arm, now that all its seeds are there, and the bands' layout."""
-    folder = workdir.path("tb")
-    tags: dict[str, None] = {}
-    for arm in history.arm_names:
-        steps, series = arm_bands(history, arm)
-        tensorboard.write_arm(folder, arm, steps, series, describe(history, arm))
-        tags |= dict.fromkeys(series)
-    tensorboard.write_layout(folder, tags)

@@ -242,6 +242,30 @@ def plateau_close(state: PlateauState, done: Array) -> PlateauState:
     )
 
 
+def plateau_course(losses: np.ndarray) -> np.ndarray:
+    """The controller's factor at each step of a run whose losses are known, on the host.
+
+    Follows `plateau_close` in float64; the last bits of a window's mean, and so a decision that
+    hangs on them, may differ from the run's own.
+
+    Args:
+        losses: [steps] training losses, one a step.
+
+    Returns:
+        float64[steps + 1]: what the rate was multiplied by at each step, and after the last.
+    """
+    course = np.ones(len(losses) + 1)
+    best, stale = np.inf, 0
+    for end in range(PLATEAU_WINDOW, len(losses) + 1, PLATEAU_WINDOW):
+        mean = float(losses[end - PLATEAU_WINDOW : end].mean())
+        better = mean < (best - PLATEAU_THRESHOLD * abs(best) if np.isfinite(best) else best)
+        best, stale = (mean, 0) if better else (best, stale + 1)
+        if stale >= PLATEAU_PATIENCE:
+            course[end:] *= PLATEAU_FACTOR
+            stale = 0
+    return course
+
+
 def plateau_update(state: PlateauState, loss: Array, step: Array) -> PlateauState:
     """The controller after the step of this index (int32, from 0) and its loss."""
     return plateau_close(plateau_add(state, loss), step + 1)

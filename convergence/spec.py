@@ -242,7 +242,7 @@ def validate_setting(setting: Setting) -> Setting:
             check(part, field)
     data, train = setting.data, setting.train
     if data.dataset == "file" and not data.data_path:
-        raise UserError("needs a file: give its path as --data_path.", "data_path")
+        raise UserError("is empty; give the path of the file to read.", "data_path")
     if data.dataset != "file":
         for name in ("data_path", "test_path", "target"):
             if getattr(data, name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from convergence.spec import StudySpec
 from convergence.training.blocks import BlockRun, Cadence, Want
 from convergence.training.population import Population, Replicated
 from convergence.training.state import MARKS, Shared
+from convergence.watch import Look, Watcher
 
 DEFAULT_MARGINS = {"accuracy": 0.01, "cross_entropy": 0.02, "brier": 0.01, "r2": 0.01}
 RELATIVE_MARGIN = 0.02  # of the target's standard deviation: rmse, mae
@@ -164,6 +165,7 @@ class Study:
         workdir: where records and checkpoints go; None keeps all in memory.
         segment: return to the host at least every so many steps (0: as evaluations need).
         progress: called with (trial steps done, of all, trials diverged so far).
+        watcher: told of the study while it runs; may be set until it does.
         populations: compiled programs to share between studies of one process; filled here.
     """
 
@@ -176,6 +178,7 @@ class Study:
         workdir: Workdir | None = None,
         segment: int = 0,
         progress: Callable[[int, int, int], None] | None = None,
+        watcher: Watcher | None = None,
         populations: dict[Any, Population] | None = None,
     ) -> None:
         self._populations = {} if populations is None else populations
@@ -186,7 +189,8 @@ class Study:
         self.workdir = workdir
         self.store = CheckpointFolder(workdir) if workdir else None
         self._progress = progress or (lambda done, total, diverged: None)
-        self._done = self._diverged = 0
+        self.watcher = watcher
+        self._done = self._diverged = self._finished = 0
 
     def _population(self, group: Group) -> Population:
         lanes, machine = self.plan.study.run.lanes, self.machine
@@ -219,9 +223,13 @@ class Study:
     ) -> dict[str, np.ndarray]:
         total = sum(trial.steps for trial in self.plan.trials)
 
-        def told(step: int, diverged: int) -> None:
-            here = sum(min(step, trial.steps) for trial in trials)
-            self._progress(self._done + here, total, self._diverged + diverged)
+        def told(step: int, diverged: int, scores: Mapping[str, np.ndarray]) -> None:
+            done = self._done + sum(min(step, trial.steps) for trial in trials)
+            diverged += self._diverged
+            self._progress(done, total, diverged)
+            if self.watcher:
+                finished = self._finished + sum(step >= trial.steps for trial in trials)
+                self.watcher.looked(Look(done, total, finished, diverged, scores))
 
         run = BlockRun(
             population,
@@ -260,8 +268,10 @@ class Study:
                     self._keep(number, arrays)
                 collected.append((trials, arrays))
                 self._done += sum(trial.steps for trial in trials)
+                self._finished += len(trials)
                 self._diverged += int((arrays["first_bad"] >= 0).sum())
-                self._progress(self._done, sum(t.steps for t in self.plan.trials), self._diverged)
+                if self.watcher:
+                    self.watcher.ended(trials, arrays)
                 number += 1
         return History(self.plan, np.array(self.cadence.eval_steps()), merge(collected))
 

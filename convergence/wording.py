@@ -6,46 +6,67 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convergence import names
+from convergence.analysis.statistics import from_strict
 from convergence.analysis.verdict import Verdict
 from convergence.reporting import tables
 
-# What a metric's mean can be at all: an interval is not shown beyond it.
-RANGES = {
-    "accuracy": (0.0, 1.0),
-    "brier": (0.0, 2.0),
-    "cross_entropy": (0.0, math.inf),
-    "rmse": (0.0, math.inf),
-    "mae": (0.0, math.inf),
-    "r2": (-math.inf, 1.0),
-}
 MOST_SEEDS = 10_000  # beyond this a number of seeds is no advice
+ARM_HEADERS = ("arm", "mean", "95 % interval", "sd", "diverged")
+SPREAD_HEADERS = ("varies", "sd", "95 % interval", "n")
+CHOICE_HEADERS = ("factor", "setting", "gain", "std. error", "leads")
 HEADERS = ("claim", "effect", "interval", "verdict")
 
 
-def _value(plain: Any) -> float:
-    """The number behind a strict-JSON value: None is NaN, 'inf' and '-inf' infinities."""
-    if plain is None:
-        return float("nan")
-    return float(str(plain).replace("Infinity", "inf"))
+def arm_lines(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """The arms' summaries (`laboratory.arm_table`) as rows of a table."""
+    lines = []
+    for row in rows:
+        mean = row["mean"]
+        least, most = names.RANGES[row["metric"]]
+        low, high = max(from_strict(mean["low"]), least), min(from_strict(mean["high"]), most)
+        lines.append(
+            (
+                row["arm"],
+                tables.number(from_strict(mean["estimate"]), 4),
+                tables.interval(low, high) if row["n"] > row["diverged_count"] else "–",
+                tables.number(from_strict(row["sd"])),
+                f"{row['diverged_count']}/{row['n']}",
+            )
+        )
+    return lines
 
 
 def arm_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """The arms' summaries (`laboratory.arm_table`) as a table."""
-    lines = []
-    for row in rows:
-        mean = row["mean"]
-        least, most = RANGES[row["metric"]]
-        low, high = max(_value(mean["low"]), least), min(_value(mean["high"]), most)
-        lines.append(
-            (
-                row["arm"],
-                tables.number(_value(mean["estimate"]), 4),
-                tables.interval(low, high) if row["n"] > row["diverged_count"] else "–",
-                tables.number(_value(row["sd"])),
-                f"{row['diverged_count']}/{row['n']}",
-            )
+    return tables.text(arm_lines(rows), ARM_HEADERS)
+
+
+def spread_lines(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """The spreads by source, as summary.json has them, as rows of a table."""
+    return [
+        (
+            row["varies"],
+            tables.number(from_strict(row["sd"])),
+            tables.interval(from_strict(row["low"]), from_strict(row["high"])),
+            row["n"],
         )
-    return tables.text(lines, ("arm", "mean", "95 % interval", "sd", "diverged"))
+        for row in rows
+    ]
+
+
+def choice_lines(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Settings held against the default, as summary.json has them, as rows of a table."""
+    return [
+        (
+            row["factor"],
+            row["arm"],
+            tables.number(from_strict(row["lead"]["gain"])),
+            tables.number(from_strict(row["lead"]["error"])),
+            "yes" if row["leads"] else "no",
+        )
+        for row in rows
+    ]
 
 
 def arm_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -99,10 +120,22 @@ def verdict_text(verdicts: Sequence[Verdict]) -> str:
     return f"{tables.text(lines, HEADERS)}\n{legend(verdicts)}"
 
 
-def warnings_text(verdicts: Sequence[Verdict]) -> str:
-    """The verdicts' warnings, each said once, with the claims that it is about."""
+def warnings_by_claim(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
+    """The verdicts' warnings, each with the claims that it is about."""
     seen: dict[str, dict[str, None]] = {}
     for verdict in verdicts:
         for warning in verdict.warnings:
             seen.setdefault(warning, {})[f"{verdict.claim.id} {verdict.claim.statement}"] = None
-    return "\n".join(f"note: {warning} ({'; '.join(about)})" for warning, about in seen.items())
+    return {warning: list(about) for warning, about in seen.items()}
+
+
+def warnings_text(verdicts: Sequence[Verdict]) -> str:
+    """The verdicts' warnings, each said once, with the claims that it is about."""
+    told = warnings_by_claim(verdicts).items()
+    return "\n".join(f"note: {warning} ({_about(claims)})" for warning, claims in told)
+
+
+def _about(claims: Sequence[str]) -> str:
+    """One claim in full; of several how many they are, and their ids."""
+    ids = dict.fromkeys(claim.split(" ")[0] for claim in claims)
+    return claims[0] if len(claims) == 1 else f"{len(claims)} claims: {', '.join(ids)}"

@@ -61,7 +61,7 @@ def test_clear_effects(task: str) -> None:
         "weight decay helps on spoiled targets": ("holds", ""),
         f"spoiled targets harm {robust} less than {usual}": ("holds", ""),
         "spoiled targets make the default worse": ("holds", ""),
-        "a 8x narrower model is worse": ("holds", ""),
+        "an 8x narrower model is worse": ("holds", ""),
         "orthogonal serves as well": ("fails", "different"),
         "he_normal serves as well": ("holds", ""),
         "linear is no worse than constant": ("holds", ""),

@@ -146,7 +146,7 @@ def test_what_is_compared() -> None:
     assert told["one flipped bit moves the result"] == ("one-bit twin", DEFAULT)
     assert told["weight decay helps on spoiled targets"] == ("decay=0.01 spoiled", "spoiled")
     assert told["a wider model has the larger gap"] == ("wide", "narrow")
-    assert told["a 8x narrower model is worse"] == (DEFAULT, "narrow")
+    assert told["an 8x narrower model is worse"] == (DEFAULT, "narrow")
     assert told["split alone moves the result"] == ("only split varies",) * 2
     assert "dropout alone moves the result" not in told
     assert "dropout alone moves the result" in claims("classification", dropout=0.1)
@@ -168,7 +168,7 @@ def test_what_is_compared_where_the_setting_has_it_already() -> None:
 def test_what_cannot_be_asked() -> None:
     """Protects models without widths, and a start of zeros, from questions that mean nothing."""
     told = claims("regression", model="linear", hidden=())
-    for statement in ("a 8x narrower model is worse", "a wider model has the larger gap"):
+    for statement in ("an 8x narrower model is worse", "a wider model has the larger gap"):
         assert told[statement] == ("", "this model or setting has no such arm")
     assert claims("regression", init="zeros")["all weights zero is worse"][0] == ""
 

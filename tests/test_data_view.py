@@ -146,7 +146,14 @@ def test_a_rare_class_survives_every_subset(rare: int) -> None:
     [
         ({"train_size": 77}, "of the 120 rows of made, 76 are left for training", "train_size"),
         ({"train_size": 9}, "9 rows are too few to train on; at least 10", "train_size"),
-        ({"test_fraction": 0.9}, "9 are left for training", ""),
+        ({"test_fraction": 0.9}, "9 are left for training", "test_fraction"),
+        ({"test_fraction": 0.6, "validation_fraction": 0.9}, "44 validate", "validation_fraction"),
+        ({"validation_fraction": 0.99}, "0 are left .* needed; give less", "validation_fraction"),
+        (
+            {"imbalance": 0.95, "test_fraction": 0.8, "validation_fraction": 0.45},
+            "are left",
+            "imbalance",
+        ),
         ({"outliers": 0.1}, "use label_noise", "outliers"),
     ],
 )
@@ -155,6 +162,17 @@ def test_sizes_that_do_not_fit(fields: dict[str, Any], told: str, field: str) ->
     with pytest.raises(UserError, match=told) as caught:
         _view(_blobs(), **fields)
     assert caught.value.field == field
+
+
+def test_a_single_row_is_told_as_one() -> None:
+    """Protects the message's grammar and its advice where no share is to blame."""
+    with pytest.raises(UserError, match="1 is left for training") as caught:
+        _view(_line(3))
+    assert str(caught.value).endswith("at least 10 are needed.")
+    assert "(1 validates, 1 is a test row or removed)" in str(caught.value)
+    with pytest.raises(UserError, match="give more") as caught:
+        _view(_blobs(12, 2), generated_rows=12)
+    assert caught.value.field == "generated_rows"
 
 
 def test_fewer_training_rows_than_classes() -> None:

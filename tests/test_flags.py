@@ -137,16 +137,26 @@ MISTAKES = [
     ("--schedule=cosin", r"--schedule: unknown schedule 'cosin'; did you mean 'cosine'"),
     ("--optimizer=adamm", r"--optimizer: unknown optimizer 'adamm'; did you mean 'adam'"),
     ("--vary=init,ordre", r"--vary: unknown vary 'ordre'; did you mean 'order'"),
-    ("--dataset=file", r"--data_path: needs a file"),
+    ("--dataset=file", r"--data_path: is empty"),
     ("--data_path=x.csv", r"--data_path: is only read with --dataset=file"),
     ("--preset=big", r"--preset: unknown preset 'big'"),
     ("--platform=xpu", r"--platform: unknown platform 'xpu'"),
     ("--workers=-1", r"--workers: -1 is out of range"),
+    (
+        "--tensorboard_trials=501",
+        r"--tensorboard_trials: 501 is out of range; .* between 0 and 500",
+    ),
+    ("--tensorboard_trials=-1", r"--tensorboard_trials: -1 is out of range"),
+    ("--tensorboard_trials=x", r"--tensorboard_trials: 'x' is not a whole number"),
+    (
+        "--tensorboard_trials=5 --notensorboard",
+        r"--tensorboard_trials: writes event files, which --notensorboard forbids",
+    ),
     ("--mode=odd", r"--mode: unknown mode 'odd'"),
     ("--share=half", r"--share: 'half' is not a number"),
     ("--flagfile=/none", r"--flagfile: cannot read it: No such file or directory: '/none'"),
     ("steps=3", r"unexpected argument 'steps=3'; flags are written --name=value"),
-    ("--steps=3 --epochs=4", r"--steps: and --epochs exclude each other"),
+    ("--steps=3 --epochs=4", r"--steps: excludes --epochs"),
 ]
 
 

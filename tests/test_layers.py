@@ -22,13 +22,15 @@ LEVELS = (
     ("randomness", "userfile", "packing"),
     ("data", "models", "weights", "losses", "optimizers", "schedules", "metrics"),
     ("plan", "training"),
-    ("history",),
+    ("history", "watch"),
     ("analysis",),
     ("reporting",),
-    ("study",),
+    ("events",),
+    ("study", "live"),
     ("distribute", "results"),
     ("challenges",),
     ("appraisal", "wording"),
+    ("report",),
     ("command",),
     ("flags",),
     ("laboratory",),
@@ -38,9 +40,20 @@ HEIGHT = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Parts that may import less than their height allows.
 ONLY = {
     "analysis": {"errors", "analysis"},
-    "reporting": {"errors", "spec", "names", "reporting"},
+    "reporting": {"errors", "spec", "names", "analysis", "reporting"},
 }
-NO_JAX = ("analysis", "reporting", "fields", "spec", "names", "errors", "flags", "command")
+NO_JAX = (
+    "analysis",
+    "reporting",
+    "wording",
+    "report",
+    "fields",
+    "spec",
+    "names",
+    "errors",
+    "flags",
+    "command",
+)
 HEAVY = (
     "jax",
     "jaxlib",
@@ -51,6 +64,7 @@ HEAVY = (
     "matplotlib",
     "tensorboard",
     "orbax",
+    "jinja2",
 )
 
 

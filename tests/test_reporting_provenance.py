@@ -30,6 +30,15 @@ def test_collects_what_is_promised(now: dict[str, Any]) -> None:
     assert now["data_digest"] == "abc"
 
 
+def test_settings_are_plain_values(now: dict[str, Any]) -> None:
+    """Protects the message on drift: a setting is told by its value, not as a Python object."""
+    told = now["jax"]["jax_numpy_dtype_promotion"]
+    assert type(told) is str
+    assert told in ("standard", "strict")
+    for value in now["jax"].values():
+        assert value is None or type(value) in (bool, int, str)
+
+
 def changed(now: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     other = copy.deepcopy(now)
     *way, last = path.split(".")

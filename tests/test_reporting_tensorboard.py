@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import shlex
+import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from helpers.boards import read
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.backend.event_processing.plugin_event_accumulator import (
     EventAccumulator as PluginAccumulator,
@@ -17,16 +18,7 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from convergence.reporting import tensorboard
 from convergence.reporting.files import StorageError
-from convergence.reporting.tensorboard import Writer, safe_name, write_arm, write_layout
-
-
-def read(folder: Path) -> dict[str, list[tuple[int, Any]]]:
-    accumulator = EventAccumulator(str(folder), size_guidance={"tensors": 0})
-    accumulator.Reload()
-    return {
-        tag: [(e.step, make_ndarray(e.tensor_proto)[()]) for e in accumulator.Tensors(tag)]
-        for tag in accumulator.Tags()["tensors"]
-    }
+from convergence.reporting.tensorboard import Writer, write_arm
 
 
 def test_scalars_come_back(tmp_path: Path) -> None:
@@ -76,38 +68,37 @@ def test_arm_is_one_run(tmp_path: Path) -> None:
     back = read(run)
     assert back["loss/p90"] == [(0, 6.0), (50, 5.0), (100, 4.0)]
     assert back["accuracy/mean"] == [(50, 0.5), (100, np.float32(0.9))]
-    assert back["arm"][0][1] == b"**best**"
+    assert back["setting"][0][1] == b"**best**"
     write_arm(tmp_path, "schedule=cosine", steps[:1], {"loss": {"mean": [7.0]}})
     assert read(run) == {"loss/mean": [(0, 7.0)]}
     with pytest.raises(ValueError, match="shape"):
         write_arm(tmp_path, "x", steps, {"loss": {"mean": [1.0]}})
 
 
-def test_layout_of_margin_charts(tmp_path: Path) -> None:
-    """Protects the bands: a layout names their charts, under the custom-scalars plugin."""
-    write_layout(tmp_path, ["loss"])
-    ((_, layout),) = read(tmp_path)["custom_scalars__config__"]
-    for tag in (b"loss/mean", b"loss/p10", b"loss/p90"):
-        assert tag in layout
+def test_histograms_come_back(tmp_path: Path) -> None:
+    """Protects the histograms: counts and edges of what is finite; nothing where nothing is."""
+    with Writer(tmp_path) as writer:
+        writer.histogram("a", [1.0, 2.0, np.nan, 2.0, np.inf], 0)
+        writer.histogram("a", [5.0, 5.0], 1)
+        writer.histogram("a", [np.nan], 2)
+        writer.histogram("b", np.float32([-3.4e38, 3.4e38]), 0)
+    back = read(tmp_path)
+    assert [step for step, _ in back["a"]] == [0, 1]
+    spread, same = (buckets for _, buckets in back["a"])
+    assert spread[0].tolist() == pytest.approx([1, 1 + 1 / 30, 1])
+    assert spread[-1].tolist() == pytest.approx([2 - 1 / 30, 2, 2])
+    assert same[:, 2].sum() == 2
+    assert np.isfinite(back["b"][0][1]).all()
 
 
-@pytest.mark.parametrize(
-    "name", ["../../etc/passwd", "a/b", "..", ".", "", "a b", "x" * 500, "ü=1", "C:\\x", ".hidden"]
-)
-def test_odd_names_stay_inside(name: str, tmp_path: Path) -> None:
-    """Protects the file system: an arm's name is one plain folder inside tb, whatever it holds."""
-    safe = safe_name(name)
-    assert (tmp_path / safe).resolve().parent == tmp_path.resolve()
-    assert len(safe) < 100
-    assert not safe.startswith(".")
-    assert safe.isascii()
-
-
-def test_names_stay_different() -> None:
-    """Protects arms from sharing a folder because their odd characters were replaced alike."""
-    odd = ["a/b", "a_b", "a b", "a\\b", "a//b", "", ".", ".."]
-    assert len({safe_name(name) for name in odd}) == len(odd)
-    assert safe_name("learning_rate=0.001") == "learning_rate=0.001"
+def test_samples_have_the_steps_of_their_arm(tmp_path: Path) -> None:
+    """Protects the histograms of an arm: a shape that does not fit is refused before writing."""
+    steps = [0, 5]
+    run = write_arm(tmp_path, "a", steps, {}, samples={"loss": np.ones((3, 2))})
+    assert [step for step, _ in read(run)["loss"]] == steps
+    with pytest.raises(ValueError, match="loss has shape"):
+        write_arm(tmp_path, "a", steps, {}, samples={"loss": np.ones((3, 1))})
+    assert [step for step, _ in read(run)["loss"]] == steps
 
 
 def test_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,4 +115,13 @@ def test_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot write"):
         Writer(tmp_path / "file" / "run")
-    assert str(tmp_path) in tensorboard.command(tmp_path)
+
+
+def test_the_command_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects users with spaces in their paths: a shell reads the command as it was meant."""
+    program, told = shlex.split(tensorboard.command(tmp_path / "a b" / "it's"))
+    assert told == f"--logdir={tmp_path}/a b/it's"
+    assert Path(program).name == "tensorboard"
+    assert " " not in tensorboard.command("runs/x/tb").replace(" --logdir=runs/x/tb", "")
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert tensorboard.command("runs/x/tb") == "tensorboard --logdir=runs/x/tb"

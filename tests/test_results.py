@@ -11,12 +11,10 @@ import numpy as np
 import polars
 import pytest
 from helpers.studies import REGRESSION_ARMS, classification, regression
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.util.tensor_util import make_ndarray
 
 from convergence import results, spec
 from convergence.history import History
-from convergence.reporting import files, tensorboard
+from convergence.reporting import files
 from convergence.reporting.workdir import Workdir
 
 SPLITS = ("train", "validation", "clean", "test")
@@ -31,10 +29,10 @@ def found(task: str) -> History:
     return regression()[1] if task == "regression" else classification()[1]
 
 
-def written(history: History, path: Path, *, test: bool, events: bool = False) -> Path:
+def written(history: History, path: Path, *, test: bool) -> Path:
     told = {"versions": {}, "device": {}, "data_digest": history.plan.dataset.digest}
     with Workdir.prepare(path, spec.to_json(history.study), told, command=["test"]) as workdir:
-        results.write(history, workdir, test=test, events=events)
+        results.write(history, workdir, test=test)
         workdir.mark("finished")
     return path
 
@@ -81,7 +79,7 @@ def test_trials_table(task: str, folders: dict[str, Path]) -> None:
 def test_the_studys_own_metric_comes_first() -> None:
     """Protects readers of the table: the metric that was compared leads its split's columns."""
     history = found("regression")
-    assert results.metric_names(history) == ("rmse", "mae", "r2")
+    assert results.metric_names(history.plan) == ("rmse", "mae", "r2")
     assert results.scored_splits(history) == ("train", "validation", "clean")
     assert results.scored_splits(found("classification")) == SPLITS
     table = list(results.trials_table(history))
@@ -179,66 +177,6 @@ def test_row_digests() -> None:
     labels = y.copy()
     labels[4] += 1
     assert np.flatnonzero(results.row_digests(x, labels) != base).tolist() == [4]
-
-
-def test_bands() -> None:
-    """Protects TensorBoard: percentiles over the seeds that are finite, NaN where none is."""
-    values = np.array([[1.0, np.nan], [2.0, np.inf], [3.0, np.nan], [np.inf, np.nan]])
-    told = results.bands(values)
-    assert {name: band[0] for name, band in told.items()} == {
-        "mean": 2.0,
-        "median": 2.0,
-        "p10": pytest.approx(1.2),
-        "p90": pytest.approx(2.8),
-    }
-    assert all(np.isnan(band[1]) for band in told.values())
-
-
-def test_bands_of_an_arm() -> None:
-    """Protects the bands' steps: the loss of the step at which each evaluation was made."""
-    history = found("classification")
-    steps, series = results.arm_bands(history, "constant")
-    assert np.array_equal(steps, history.eval_steps)
-    names = {f"{m}/{s}" for m in METRICS["classification"] for s in ("validation", "clean")}
-    assert set(series) == names | {"loss/train"}
-    index = history.rows_of("constant")
-    raw = history.arrays["raw"][index]
-    assert np.isnan(series["loss/train"]["mean"][0])
-    np.testing.assert_allclose(series["loss/train"]["mean"][1:], raw[:, steps[1:] - 1].mean(axis=0))
-    expected = history.curve("accuracy")[index]
-    np.testing.assert_allclose(series["accuracy/validation"]["mean"], expected.mean(axis=0))
-    np.testing.assert_allclose(series["accuracy/validation"]["median"], np.median(expected, axis=0))
-
-
-def test_event_files(tmp_path: Path) -> None:
-    """Protects TensorBoard: a run an arm with bands over its seeds, diverged arms included."""
-    history = found("regression")
-    path = written(history, tmp_path / "study", test=False, events=True)
-    for arm in REGRESSION_ARMS:
-        folder = path / "tb" / tensorboard.safe_name(arm.name)
-        events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
-        events.Reload()
-        tags = events.Tags()["tensors"]
-        assert any("rmse/validation" in tag for tag in tags), arm.name
-        if arm.name == "base":
-            tag = next(t for t in tags if "rmse/validation" in t and "mean" in t)
-            last = events.Tensors(tag)[-1]
-            expected = history.curve("rmse")[history.rows_of("base"), -1].mean()
-            assert last.step == history.eval_steps[-1]
-            assert make_ndarray(last.tensor_proto)[()] == pytest.approx(expected, rel=1e-5)
-
-
-def test_descriptions() -> None:
-    """Protects readers of TensorBoard: an arm says what it changes and what varies."""
-    history = found("classification")
-    assert results.describe(history, "noisy").splitlines() == [
-        "- label_noise: 0.2",
-        "- varied: init, order, dropout, augment",
-        "- twin: False",
-    ]
-    assert results.describe(history, "twin").splitlines()[0] == "- the base setting"
-    assert results.describe(history, "twin").splitlines()[-1] == "- twin: True"
-    assert "- varied: split" in results.describe(history, "splits")
 
 
 @pytest.mark.parametrize("task", METRICS)

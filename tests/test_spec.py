@@ -212,7 +212,7 @@ def test_whole_numbers_pass_for_floats() -> None:
         (StudySpec(arms=(Arm.of("a", step=1),)), "unknown setting 'step'; did you mean 'steps'"),
         (StudySpec(context=(Arm.of("a", steps=-1),)), "--steps: -1 is out of range"),
         (StudySpec(arms=(Arm("a", vary=("inits",)),)), "--vary: unknown source 'inits'"),
-        (StudySpec(arms=(Arm.of("a", dataset="file"),)), "--data_path: needs a file"),
+        (StudySpec(arms=(Arm.of("a", dataset="file"),)), "--data_path: is empty"),
         (StudySpec(arms=(Arm.of("a", target="y"),)), "--target: is only read with"),
         (StudySpec(arms=(Arm.of("a", accumulate=3),)), "--accumulate: 3 microbatches do not"),
         (StudySpec(arms=(Arm.of("a", loss="rmse", accumulate=2),)), "--accumulate: rmse is the"),

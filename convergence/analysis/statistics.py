@@ -68,6 +68,15 @@ def strict_number(value: Any) -> Any:
     return "inf" if value > 0 else "-inf"
 
 
+def from_strict(value: Any) -> float:
+    """The number behind a strict-JSON value: None is NaN, 'inf' and '-inf' are infinities.
+
+    Raises:
+        ValueError, TypeError: it is no number.
+    """
+    return math.nan if value is None else float(value)
+
+
 @dataclasses.dataclass(frozen=True)
 class StudentMean:
     """A mean with its standard error: gives bounds and p-values at any one-sided level.

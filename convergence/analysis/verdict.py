@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -14,9 +14,12 @@ from convergence.analysis.correction import holm
 from convergence.analysis.evidence import Evidence, weigh
 from convergence.analysis.power import CAP, POWER, SeedsNeeded, detectable, seeds_to_show
 from convergence.analysis.rules import Decision, Ruling, by_interval, rule
-from convergence.analysis.statistics import SpeaksOf, few_warning, strict_number
+from convergence.analysis.statistics import SpeaksOf, few_warning, from_strict, strict_number
 
 __all__ = ["Claim", "Compound", "Decision", "Verdict", "compound", "decide_family"]
+
+
+_NUMBERS = ("effect", "low", "high", "alpha_low", "alpha_high", "smallest_detectable")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +74,25 @@ class Verdict:
             "seeds_needed": self.seeds_needed.to_json(),
             "warnings": list(self.warnings),
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Verdict:
+        """The verdict that ``to_json`` wrote (a number of seeds above the cap is not known again).
+
+        Raises:
+            KeyError, TypeError, ValueError: a field is missing, unknown or of another kind.
+        """
+        numbers = {name: from_strict(data[name]) for name in _NUMBERS}
+        needed = data["seeds_needed"]
+        return cls(
+            **dict(data)
+            | numbers
+            | {
+                "claim": Claim.from_json(data["claim"]),
+                "seeds_needed": SeedsNeeded(needed["to_hold"], needed["to_fail"]),
+                "warnings": tuple(map(str, data["warnings"])),
+            }
+        )
 
 
 def decide_family(

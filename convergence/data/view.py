@@ -65,17 +65,22 @@ def _subset(y: np.ndarray, train: np.ndarray, size: int, key: randomness.Key) ->
 
 
 def _check_sizes(
-    dataset: Dataset, spec: DataSpec, train: np.ndarray, validation: np.ndarray
+    dataset: Dataset, spec: DataSpec, train: np.ndarray, validation: np.ndarray, removed: int
 ) -> None:
     used = len(dataset.y) - len(train) - len(validation)
     left = (
-        f"of the {len(dataset.y)} rows of {dataset.name}, {len(train)} are left for training "
-        f"({len(validation)} validate, {used} are test rows or removed)"
+        f"of the {len(dataset.y)} rows of {dataset.name}, {len(train)}"
+        f" {'is' if len(train) == 1 else 'are'} left for training ({len(validation)}"
+        f" {'validates' if len(validation) == 1 else 'validate'}, {used}"
+        f" {'is a test row' if used == 1 else 'are test rows'} or removed)"
     )
     need = max(MIN_TRAINING_ROWS, dataset.num_classes)
     if len(train) < need:
-        field = "data_path" if spec.data_path else "generated_rows" if spec.generated_rows else ""
-        raise UserError(f"{left}; at least {need} are needed.", field)
+        field = _guilty(dataset, spec, len(train) + removed, need)
+        advice = {"generated_rows": "; give more", "data_path": "", "dataset": ""}
+        raise UserError(
+            f"{left}; at least {need} are needed{advice.get(field, '; give less')}.", field
+        )
     if spec.train_size > len(train):
         raise UserError(f"{left}; {spec.train_size} are asked for.", "train_size")
     if 0 < spec.train_size < need:
@@ -83,6 +88,19 @@ def _check_sizes(
         raise UserError(
             f"{spec.train_size} rows are too few to train on; at least {need}{why}.", "train_size"
         )
+
+
+def _guilty(dataset: Dataset, spec: DataSpec, unbalanced: int, need: int) -> str:
+    """The field to change where too few training rows are left (so many before any imbalance)."""
+    if unbalanced >= need:
+        return "imbalance"
+    usual = DataSpec()
+    shares = {"test_fraction": spec.test_fraction, "validation_fraction": spec.validation_fraction}
+    largest = max(shares, key=lambda name: shares[name])
+    untouched = (1 - usual.test_fraction) * (1 - usual.validation_fraction) * len(dataset.y)
+    if shares[largest] > getattr(usual, largest) and untouched >= need:
+        return largest
+    return "data_path" if spec.data_path else "generated_rows" if spec.generated_rows else "dataset"
 
 
 def _fit_columns(x: np.ndarray, preprocessing: str) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +185,8 @@ def make_view(
         train = corruption.imbalance(
             train, clean[train], randomness.fold_name(corrupt_key, "imbalance"), spec.imbalance
         )
-    _check_sizes(dataset, spec, train, validation)
+    removed = len(development) - len(validation) - len(train)
+    _check_sizes(dataset, spec, train, validation, removed)
     if spec.train_size:
         train = _subset(clean, train, spec.train_size, split_key)
     if spec.duplicates:

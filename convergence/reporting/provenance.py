@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import os
 import platform
@@ -142,6 +143,7 @@ def _jax_settings() -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    value = value.value if isinstance(value, enum.Enum) else value
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 

@@ -90,7 +90,8 @@ def clean(text: Any) -> str:
     return re.sub(r" +", " ", "".join(kept)).strip()
 
 
-def _cell(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A cell: numbers as `number` shows them, anything else as clean text."""
     if isinstance(value, str):
         return clean(value)
     if value is None or isinstance(value, int | float) or hasattr(value, "dtype"):
@@ -187,11 +188,8 @@ def text(rows: Sequence[Sequence[Any]], headers: Sequence[str], width: int = WID
     """
     if not headers:
         return ""
-    cells = [[clean(h) for h in headers], *([_cell(value) for value in row] for row in rows)]
-    numeric = [
-        bool(rows) and all(_LOOKS_NUMERIC.fullmatch(cell) for cell in column[1:])
-        for column in zip(*cells)
-    ]
+    cells = [[clean(h) for h in headers], *([shown(value) for value in row] for row in rows)]
+    numeric = numeric_columns(cells[1:], len(headers))
     widths = _widths(cells, numeric, width)
     if _total(widths) > width:
         return _records(cells, width)
@@ -220,13 +218,17 @@ def _records(cells: Sequence[Sequence[str]], width: int) -> str:
     return "\n\n".join(blocks)
 
 
+def numeric_columns(cells: Sequence[Sequence[str]], count: int) -> list[bool]:
+    """Which columns of a table hold only numbers, intervals and signs."""
+    return [
+        bool(cells) and all(_LOOKS_NUMERIC.fullmatch(row[i]) for row in cells) for i in range(count)
+    ]
+
+
 def markdown(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
     """A table in Markdown, its cells escaped; numbers to the right."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    numeric = [
-        bool(rows) and all(_LOOKS_NUMERIC.fullmatch(row[i]) for row in cells)
-        for i in range(len(headers))
-    ]
+    cells = [[shown(value) for value in row] for row in rows]
+    numeric = numeric_columns(cells, len(headers))
     lines = [
         _bar(escape(header) for header in headers),
         _bar("---:" if is_number else "---" for is_number in numeric),

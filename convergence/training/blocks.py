@@ -7,7 +7,7 @@ program changes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,6 +50,9 @@ class Cadence:
         )
 
 
+Told = Callable[[int, int, Mapping[str, np.ndarray]], None]
+
+
 class Store(Protocol):
     """Where a block's checkpoints go."""
 
@@ -83,7 +86,8 @@ class BlockRun:
         want: what is computed beside the training.
         index: the block's number, for its checkpoints.
         store: where checkpoints go, or None.
-        progress: called at each boundary with (steps done, trials diverged).
+        progress: called at each boundary with (steps done, trials diverged, scores): where trials
+            were just evaluated, ``SPLIT/METRIC`` → [trials]; empty elsewhere.
     """
 
     def __init__(
@@ -95,7 +99,7 @@ class BlockRun:
         want: Want,
         index: int = 0,
         store: Store | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Told | None = None,
     ) -> None:
         self.population = population
         self.block = population.deal(lanes)
@@ -105,7 +109,7 @@ class BlockRun:
         self.want = want
         self.index = index
         self.store = store
-        self.progress = progress or (lambda step, diverged: None)
+        self.progress = progress or (lambda step, diverged, scores: None)
         self.evaluations: list[dict[str, np.ndarray]] = []
         every = int(np.asarray(next(iter(shared.values())).fingerprint_every))
         self.marks = min(MARKS, cadence.total // every) if every else 0
@@ -171,7 +175,8 @@ class BlockRun:
                 whole = population.gather(state, population.lanes)
                 arrays = checkpoint.pack(whole, self._stacked() | self.curve.pack())
                 self.store.save_checkpoint(self.index, stop, arrays)
-            self.progress(stop, int((bad >= 0).sum()))
+            scores = self.evaluations[-1] if self.cadence.evaluates(stop) else {}
+            self.progress(stop, int((bad >= 0).sum()), scores)
         return state
 
     def _records(self, state: Any) -> dict[str, np.ndarray]:

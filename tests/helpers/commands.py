@@ -42,7 +42,9 @@ class Ended:
     def lines(self) -> list[str]:
         """The lines of its output, without those that name a path."""
         lines = self.out.splitlines()
-        return [line for line in lines if not line.startswith(("Workdir:", "TensorBoard:"))]
+        return [
+            line for line in lines if not line.startswith(("Workdir:", "Report:", "TensorBoard:"))
+        ]
 
 
 def experiment(name: str) -> Any:
