@@ -141,7 +141,7 @@ def banner(records: Records) -> str:
     text = f"{STATUS[records.status]}; what follows is drawn from what it left."
     error = str(records.manifest.get("error") or "")
     if error:
-        text += f" It ended with: {tables.clean(error)[:500]}"
+        text += f" It ended with: {tables.clean(error)[:500].rstrip('.')}."
     if records.blocks:
         text += (
             f" {records.blocks} finished block{'s' * (records.blocks != 1)} of trials are kept:"
