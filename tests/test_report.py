@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.made import HOSTILE, MORE, Made
+from helpers.made import HOSTILE, MORE, PROVENANCE, Made
 from helpers.markup import Page
 
-from convergence import laboratory
+from convergence import laboratory, spec
 from convergence.analysis.verdict import Verdict
 from convergence.errors import UserError
 from convergence.report import answer, exhibits, page
@@ -268,6 +268,36 @@ def test_a_page_that_cannot_be_drawn_takes_nothing(
     assert laboratory.draw_report(workdir) == ""
     monkeypatch.setattr(page, "write", lambda path: 1 / 0)
     assert "ZeroDivisionError" in laboratory.draw_report(workdir)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyboardInterrupt(), "This study was interrupted"),
+        (ValueError("x < y"), "ValueError: x < y"),
+    ],
+)
+def test_a_study_that_ends_early_leaves_a_page(
+    error: BaseException, said: str, tmp_path: Path
+) -> None:
+    """Protects what there is: the page is drawn, and what ended the study comes through."""
+    made = Made(summary=False)
+    workdir = Workdir.prepare(tmp_path / "study", spec.to_json(made.study()), PROVENANCE)
+
+    def study() -> None:
+        with laboratory.reported(workdir):
+            workdir.write_parquet("trials.parquet", made.trials_table())
+            workdir.write_npz("curves.npz", made.curves_arrays())
+            workdir.save_block(0, {"x": [1]})
+            raise error
+
+    with pytest.raises(type(error)):
+        study()
+    read = Page((tmp_path / "study" / "report.html").read_text("utf-8"))
+    words = " ".join(read.words.split())
+    assert said in words
+    assert "1 finished block of trials" in words
+    assert "figure-loss" in read.ids
 
 
 def test_tables_have_a_cell_for_every_header(tmp_path: Path) -> None:
