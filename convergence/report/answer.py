@@ -70,7 +70,7 @@ def recommendation(records: Records) -> Recommendation | None:
     if verdict.decision == "holds":
         flagfile = records.texts.get("recommended.txt", "")
         return Recommendation("Recommended, confirmed", "holds", tested, flags, flagfile)
-    why = wording.decision(verdict)
+    why = verdict.decision + (f", {verdict.reason}" if verdict.reason else "")
     kept = " It led on validation rows but was not confirmed: keep the default setting."
     title = f"Withdrawn: keep the default setting ({why})"
     return Recommendation(title, verdict.decision, tested + kept, flags, "")
