@@ -252,7 +252,7 @@ def open_laboratory(
         resume=options.resume,
         allow_drift=options.allow_drift,
     )
-    with _reported(workdir):
+    with reported(workdir):
         if workdir.finished:
             print(f"The study in {options.workdir} is finished; nothing is left to run.\n")
             with contextlib.suppress(OSError):
@@ -271,7 +271,7 @@ def open_laboratory(
 
 
 @contextlib.contextmanager
-def _reported(workdir: Workdir) -> Iterator[None]:
+def reported(workdir: Workdir) -> Iterator[None]:
     """The open workdir; a study that ends before its time leaves a report of what there is."""
     try:
         with workdir:

@@ -72,7 +72,8 @@ def test_what_train_says(train: tuple[Ended, Path]) -> None:
     for split in ("train", "validation", "test"):
         assert f"accuracy on {split} rows" in ended.out
     shown = tensorboard.command(workdir / "tb")
-    assert ended.out.endswith(f"\nWorkdir: {workdir}\nTensorBoard: {shown}\n")
+    report = workdir / "report.html"
+    assert ended.out.endswith(f"\nWorkdir: {workdir}\nReport: {report}\nTensorBoard: {shown}\n")
     assert max(map(len, ended.lines)) <= 80
     assert (workdir / "tables" / "summary.txt").read_text().splitlines() == ended.lines
 
@@ -91,7 +92,8 @@ def test_the_manifest_of_train(train: tuple[Ended, Path]) -> None:
     assert found["provenance"]["versions"]["jax"]
     left = {path.name for path in train[1].iterdir()}
     assert left == {
-        *("manifest.json", "flags.txt", "trials.parquet", "summary.json", "tables", "tb"),
+        *("manifest.json", "flags.txt", "trials.parquet", "summary.json", "report.html"),
+        *("tables", "tb"),
         *(f"{name}.npz" for name in commands.ARRAYS),
     }
 
@@ -195,7 +197,7 @@ def test_flags_repeat_the_study(request: pytest.FixtureRequest, tmp_path: Path, 
     assert again.status == 0, again.err
     assert commands.differing(workdir, tmp_path) == []
     assert not (tmp_path / "tb").exists()
-    assert again.out.endswith(f"Workdir: {tmp_path}\n")
+    assert again.out.endswith(f"Workdir: {tmp_path}\nReport: {tmp_path / 'report.html'}\n")
     assert strict(tmp_path / "summary.json") == strict(workdir / "summary.json")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers import commands
 from helpers.commands import Ended, launch
+from helpers.markup import Page
 
 from convergence import data, flags, laboratory, spec
 from convergence.reporting import files, tensorboard
@@ -55,7 +56,8 @@ def test_what_is_said(request: pytest.FixtureRequest, name: str, metric: str) ->
     assert ended.err.startswith(f"five_challenges: {ARMS[name]} arms × {SEEDS} seeds on {name}, ")
     assert max(map(len, ended.lines)) <= 80
     shown = tensorboard.command(workdir / "tb")
-    assert ended.out.endswith(f"\nWorkdir: {workdir}\nTensorBoard: {shown}\n")
+    report = workdir / "report.html"
+    assert ended.out.endswith(f"\nWorkdir: {workdir}\nReport: {report}\nTensorBoard: {shown}\n")
     primary = ended.out.index(f"The five challenges on {name}: {metric} (")
     advice = ended.out.index(
         "\n\nRecommended" if "\n\nRecommended" in ended.out else "\n\nWithdrawn"
@@ -70,6 +72,22 @@ def test_what_is_said(request: pytest.FixtureRequest, name: str, metric: str) ->
         assert verdict["claim"]["id"] in table
         assert verdict["comparisons"] == 5
     assert (workdir / "tables" / "summary.txt").read_text().splitlines() == ended.lines
+
+
+@pytest.mark.parametrize("name", ["iris", "diabetes"])
+def test_the_report_answers(request: pytest.FixtureRequest, name: str) -> None:
+    """Protects the page that is forwarded: every claim, the advice, all figures."""
+    ended, workdir = request.getfixturevalue(name)
+    read = Page((workdir / "report.html").read_text("utf-8"))
+    assert read.unclosed == []
+    words = " ".join(read.words.split())
+    for one in summary(workdir)["verdicts"]:
+        assert one["claim"]["statement"] in words
+    assert "Confirmation: the recommended setting on unused seeds" in words
+    assert ("Recommended, confirmed" in words) == ("\n\nRecommended, confirmed" in ended.out)
+    figures = {one for one in read.ids if one.startswith("figure-") and not one.endswith("-title")}
+    always = ("differences", "finals", "metric", "loss", "rate", "spread")
+    assert {f"figure-{one}" for one in always} <= figures
 
 
 def test_what_cannot_be_asked(diabetes: tuple[Ended, Path]) -> None:

@@ -100,3 +100,17 @@ def test_git_revision_and_dirt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not found["dirty"]
     (tmp_path / "new").touch()
     assert provenance._git() == {**found, "dirty": True}
+
+
+def test_presentation_is_no_drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects resumption: an edited page changes no bit of a trial, an edited engine may."""
+    monkeypatch.setattr(provenance, "_package_folder", lambda: tmp_path)
+    for name in ("study.py", "report/page.py", "reporting/figures/lines.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1\n")
+    first = provenance._source_digest()
+    for name in ("report/page.py", "reporting/figures/lines.py"):
+        (tmp_path / name).write_text("2\n")
+        assert provenance._source_digest() == first
+    (tmp_path / "study.py").write_text("2\n")
+    assert provenance._source_digest() != first

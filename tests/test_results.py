@@ -103,6 +103,38 @@ def test_curves_file(task: str, folders: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("task", METRICS)
+def test_rates_in_the_curves_file(task: str, folders: dict[str, Path]) -> None:
+    """Protects the figure of rates: peak × schedule at each step, then nothing; plateaus, too."""
+    history, arrays = found(task), files.read_npz(folders[task] / "curves.npz")
+    at, plan = arrays["loss_step"] - 1, history.plan
+    lowered = 0
+    for trial in history.trials:
+        setting, told = plan.settings[trial.arm], arrays["rate"][trial.index]
+        inside = at < trial.steps
+        assert np.isnan(told[~inside]).all()
+        shape = plan.shapes[plan.schedule_of_arm[trial.arm]][at[inside]]
+        expected = setting.train.learning_rate * shape
+        if setting.train.schedule == "plateau":
+            factor = told[inside] / expected
+            assert set(np.log2(factor)) <= {0.0, -1.0, -2.0, -3.0, -4.0}
+            assert np.all(np.diff(factor) <= 0)
+            lowered += int(factor[-1] < 1)
+        else:
+            np.testing.assert_allclose(told[inside], expected, rtol=1e-6)
+    assert lowered or task == "classification"
+
+
+def test_a_plateau_that_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects from a made-up course: where its end is not the recorded one, there is none."""
+    history = found("regression")
+    index = history.rows_of("plateau")
+    arrays = history.arrays | {"control": history.arrays["control"] * 0.3}
+    told = results.rates(History(history.plan, history.eval_steps, arrays))
+    assert np.isnan(told[index]).all()
+    assert np.isfinite(told[history.rows_of("base"), 0]).all()
+
+
+@pytest.mark.parametrize("task", METRICS)
 def test_digests_and_sketches(task: str, folders: dict[str, Path]) -> None:
     """Protects comparisons of runs: marks, chains and sketches with the steps they are of."""
     history, path = found(task), folders[task]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from convergence import names
 from convergence.errors import UserError
-from convergence.schedules import plateau_init, plateau_update, shape
+from convergence.schedules import plateau_course, plateau_init, plateau_update, shape
 
 N = 200
 
@@ -140,6 +140,16 @@ def test_plateau_halves_after_four_stale_windows() -> None:
     assert control[-1] == 1 / 16
     assert control.dtype == np.float32
     assert [leaf.dtype.name for leaf in end] == ["float32"] * 4 + ["int32"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_plateau_course_is_the_controllers(seed: int) -> None:
+    """Protects the drawn rate: the course told from the losses is the one that was trained by."""
+    rng = np.random.default_rng(seed)
+    losses = (1.0 + 2.0 * np.exp(-np.arange(1_450) / 150) + rng.normal(size=1_450)).astype("f4")
+    course = plateau_course(losses.astype(np.float64))
+    assert course.tolist() == [1.0, *controls(losses, 1.0)[0].tolist()]
+    assert course[-1] < 1
 
 
 def test_plateau_waits_while_the_loss_falls() -> None:

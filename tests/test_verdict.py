@@ -194,6 +194,14 @@ def test_a_compound_claim_has_parts() -> None:
 def test_verdicts_are_strict_json(verdict: Verdict) -> None:
     """Protects summary.json, and that no field is left out of it."""
     found = json.loads(json.dumps(verdict.to_json(), allow_nan=False))
+    assert str(Verdict.from_json(found)) == str(verdict)  # as text, where NaN equals itself
+    assert Verdict.from_json(found).to_json() == verdict.to_json()
+    with pytest.raises(KeyError):
+        Verdict.from_json({name: value for name, value in found.items() if name != "claim"})
+    with pytest.raises(TypeError):
+        Verdict.from_json(found | {"colour": "red"})
+    with pytest.raises(ValueError, match="wide"):
+        Verdict.from_json(found | {"low": "wide"})
     assert set(found) == {field.name for field in dataclasses.fields(Verdict)}
     assert found["claim"] == claim().to_json()
     assert found["decision"] == verdict.decision

@@ -70,7 +70,7 @@ def recommendation(records: Records) -> Recommendation | None:
     if verdict.decision == "holds":
         flagfile = records.texts.get("recommended.txt", "")
         return Recommendation("Recommended, confirmed", "holds", tested, flags, flagfile)
-    why = wording.decision(verdict)
+    why = verdict.decision + (f", {verdict.reason}" if verdict.reason else "")
     kept = " It led on validation rows but was not confirmed: keep the default setting."
     title = f"Withdrawn: keep the default setting ({why})"
     return Recommendation(title, verdict.decision, tested + kept, flags, "")
@@ -141,7 +141,7 @@ def banner(records: Records) -> str:
     text = f"{STATUS[records.status]}; what follows is drawn from what it left."
     error = str(records.manifest.get("error") or "")
     if error:
-        text += f" It ended with: {tables.clean(error)[:500]}"
+        text += f" It ended with: {tables.clean(error)[:500].rstrip('.')}."
     if records.blocks:
         text += (
             f" {records.blocks} finished block{'s' * (records.blocks != 1)} of trials are kept:"

@@ -59,7 +59,8 @@ def render(told: Records) -> tuple[str, list[Table]]:
         "again": "Repeat",
         "provenance": "Provenance",
     }
-    if not (tables or children):
+    further = [table for table in tables if table not in claims]
+    if not (further or children):
         del sections["tables"]
     context = {
         "sections": list(sections.items()),
@@ -71,7 +72,7 @@ def render(told: Records) -> tuple[str, list[Table]]:
         "facts": answer.facts(told),
         "recommendation": answer.recommendation(told),
         "claims": claims,
-        "tables": [table for table in tables if table not in claims],
+        "tables": further,
         "children": children,
         "figures": [_shown(figure) for figure in drawn],
         "intervals": answer.intervals(told, verdicts),
@@ -135,12 +136,22 @@ def _shown(figure: Drawn) -> Mapping[str, Any]:
     }
 
 
+def _visible(value: Any) -> Any:
+    """Text without what would reorder or hide other text; line ends stay."""
+    from markupsafe import Markup
+
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "".join(letter for letter in value if letter.isprintable() or letter in "\n\t")
+
+
 def _template() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=_visible,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -165,7 +165,7 @@ def _source_digest() -> str:
     folder, digest = _package_folder(), hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         # Presentation cannot reach a trial's bits.
-        if "reporting" not in path.relative_to(folder).parts:
+        if not {"reporting", "report"} & set(path.relative_to(folder).parts):
             digest.update(
                 str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0"
             )

@@ -124,8 +124,9 @@ def _loss_sentence(records: Records) -> str:
     told = tables.number(middle)
     if seeds > 1 and np.isfinite(middle):
         told += f" (band {tables.number(low)} to {tables.number(high)})"
+    what = "median training loss" if seeds > 1 else "training loss"
     text = (
-        f"The {'median ' * (seeds > 1)}training loss of ‘{reference}’ ends at {told} after {steps[-1]:,} steps"
+        f"The {what} of ‘{reference}’ ends at {told} after {steps[-1]:,} steps"
         if np.isfinite(middle)
         else f"No seed of ‘{reference}’ reached its last step"
     )

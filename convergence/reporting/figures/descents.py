@@ -72,8 +72,7 @@ def halving(records: Records) -> Drawn | None:
     sentence = (
         f"Of ‘{first}’ the first halving took {tables.number(steps[0].cost)} steps, the"
         f" {_ordinal(len(steps))} {tables.number(steps[-1].cost)}"
-        f" ({tables.number(ratio, 2)} times as many), towards a limit of"
-        f" {tables.number(towards.estimate)} {tables.interval(towards.low, towards.high)}."
+        f" ({tables.number(ratio, 2)} times as many), towards {_towards(towards)}."
     )
     return Drawn(
         "halvings",
@@ -92,6 +91,12 @@ def halving(records: Records) -> Drawn | None:
         " over the limit's 95 % interval over seeds, which does not speak of the law's form."
         + (f" Left out – {'; '.join(left_out)}." if left_out else ""),
     )
+
+
+def _towards(found: Limit) -> str:
+    if found.low == found.high == 0:
+        return "0 (no limit above it shows)"
+    return f"a limit of {tables.number(found.estimate)} {tables.interval(found.low, found.high)}"
 
 
 def _numbered(told: dict[str, list[Halving]], records: Records) -> list[tuple[int, str]]:

@@ -48,7 +48,8 @@ def rates(records: Records) -> Drawn | None:
     several = len(alike) - 1
     take = "1 further arm takes" if several == 1 else f"{several} further arms take"
     sentence = (
-        f"{len(others) + 1} different courses of the rate"
+        f"The rate takes {len(others) + 1} different courses, with peaks from"
+        f" {tables.number(min(peaks))} to {tables.number(max(peaks))}"
         if others
         else f"All arms take the same course of the rate, {_course_words(courses[reference])}"
     )
