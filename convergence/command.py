@@ -80,8 +80,12 @@ def resume_command(arguments: Sequence[str]) -> str:
     return " ".join([program, *kept, "--resume"])
 
 
-def guarded(main: Callable[[], Any], name: str, workdir: Path, arguments: Sequence[str]) -> int:
+def guarded(
+    main: Callable[[], Any], name: str, workdir: Path | None, arguments: Sequence[str]
+) -> int:
     """Runs ``main`` and returns the exit status; tells in a line or two what ended it.
+
+    ``workdir`` is the folder that ``--resume`` would continue; None where there is nothing to.
 
     A mistake of the user's gives 2 and a full disk 1, without a traceback; Ctrl-C and SIGTERM 130,
     with the command that continues the study; anything else is our fault: a traceback and 1.
@@ -96,6 +100,9 @@ def guarded(main: Callable[[], Any], name: str, workdir: Path, arguments: Sequen
         say(f"{name}: {error}")
         return MISTAKE
     except KeyboardInterrupt:
+        if workdir is None:
+            say(f"\n{name}: interrupted; nothing was written.")
+            return INTERRUPTED
         begun = (workdir / "manifest.json").exists()
         further = f"; continue with: {resume_command(arguments)}" if begun else " before it began."
         say(f"\n{name}: interrupted{further}")

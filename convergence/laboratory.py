@@ -30,7 +30,7 @@ SUMMARY = "tables/summary.txt"
 SECONDS_PER_FLOP = 1 / 20e9  # of one CPU core on small matrices; for --dry_run's estimate only
 SECONDS_PER_PROGRAM = 6.0  # to compile one
 UNTRAINED = "note: 0 steps: nothing was trained, all figures are of the initial weights"
-LEFTOVERS = ("", "blocks", "checkpoints", "tables")  # folders with files half-written
+LEFTOVERS = ("", "blocks", "checkpoints", "params", "tables")  # folders with files half-written
 
 
 @dataclasses.dataclass

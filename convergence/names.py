@@ -68,4 +68,5 @@ CLASSIFICATION_METRICS = ("accuracy", "cross_entropy", "brier")
 REGRESSION_METRICS = ("rmse", "mae", "r2")
 METRICS = CLASSIFICATION_METRICS + REGRESSION_METRICS
 HIGHER_IS_BETTER = ("accuracy", "r2")
+SAVE_PARAMS = ("auto", "all", "none")
 PRESETS = ("smoke", "quick", "paper")

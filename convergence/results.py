@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from convergence import names, spec
+from convergence import names, saving, spec
 from convergence.history import History
 from convergence.reporting import tensorboard
 from convergence.reporting.workdir import Workdir
@@ -151,6 +151,7 @@ def describe(history: History, arm: str) -> str:
 
 def write(history: History, workdir: Workdir, *, test: bool, events: bool) -> None:
     """Writes every result of the workdir contract that needs no verdict."""
+    saving.save_preprocessing(history, workdir)
     workdir.write_parquet("trials.parquet", trials_table(history))
     workdir.write_npz("curves.npz", curves(history))
     if "predictions" in history.arrays:

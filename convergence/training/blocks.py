@@ -15,7 +15,7 @@ import numpy as np
 from convergence.training import checkpoint
 from convergence.training.curve import CurveRecorder
 from convergence.training.population import TEST, TRAIN, VALIDATION, Population, Replicated
-from convergence.training.state import MARKS, SKETCHES, TRACE, Lane
+from convergence.training.state import MARKS, SKETCHES, TRACE, Lane, Trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Want:
     clean: bool = False  # also score validation against clean targets
     test: bool = False  # read the test split at the end
     predictions: bool = True
+    trained: bool = False  # what predicts, of every trial of the block
 
 
 class BlockRun:
@@ -84,6 +85,10 @@ class BlockRun:
         index: the block's number, for its checkpoints.
         store: where checkpoints go, or None.
         progress: called at each boundary with (steps done, trials diverged).
+        trials: the trials' indices in their study, told in checkpoints (default: from 0).
+
+    Attributes:
+        trained: what predicts, [trials, ...], once the block has run; None unless wanted.
     """
 
     def __init__(
@@ -96,6 +101,7 @@ class BlockRun:
         index: int = 0,
         store: Store | None = None,
         progress: Callable[[int, int], None] | None = None,
+        trials: Sequence[int] | np.ndarray | None = None,
     ) -> None:
         self.population = population
         self.block = population.deal(lanes)
@@ -106,6 +112,8 @@ class BlockRun:
         self.index = index
         self.store = store
         self.progress = progress or (lambda step, diverged: None)
+        self.trials = np.array(range(self.count) if trials is None else trials, np.int32)
+        self.trained: Trained | None = None
         self.evaluations: list[dict[str, np.ndarray]] = []
         every = int(np.asarray(next(iter(shared.values())).fingerprint_every))
         self.marks = min(MARKS, cadence.total // every) if every else 0
@@ -134,7 +142,10 @@ class BlockRun:
         for step, read in self.store.checkpoints(self.index) if self.store else ():
             try:
                 template = self.population.gather(state, self.population.lanes)
-                found, extra = checkpoint.unpack(read(), template)
+                arrays = read()
+                if not np.array_equal(arrays.get("trial", ()), self.trials):
+                    raise ValueError("it is of other trials, from another number of devices")
+                found, extra = checkpoint.unpack(arrays, template)
             except (checkpoint.DamagedCheckpoint, OSError, ValueError) as error:
                 assert self.store is not None
                 self.store.damaged(self.index, step, str(error))
@@ -168,7 +179,8 @@ class BlockRun:
                 self.evaluations.append(self._evaluation(state))
             if self.store and self.cadence.saves(stop):
                 whole = population.gather(state, population.lanes)
-                arrays = checkpoint.pack(whole, self._stacked() | self.curve.pack())
+                extra = self._stacked() | self.curve.pack() | {"trial": self.trials}
+                arrays = checkpoint.pack(whole, extra)
                 self.store.save_checkpoint(self.index, stop, arrays)
             self.progress(stop, int((bad >= 0).sum()))
         return state
@@ -176,7 +188,10 @@ class BlockRun:
     def _records(self, state: Any) -> dict[str, np.ndarray]:
         population, total = self.population, self.cadence.total
         which = TEST if self.want.test else VALIDATION
-        tables, words = population.finish(self.block, self.shared, state, which)
+        tables, words, models = population.finish(self.block, self.shared, state, which)
+        if self.want.trained:
+            self.trained = population.gather(models, self.count)
+        del models
         light = [shard._replace(train=None, order=None) for shard in state]
         ended = population.gather(light, self.count)
         sketches = min(SKETCHES, 1 + int(total).bit_length())

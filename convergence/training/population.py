@@ -22,7 +22,7 @@ import numpy as np
 
 from convergence.training import trial as trials
 from convergence.training.lanes import one_by_one, side_by_side
-from convergence.training.state import Lane, Shared, TrialState
+from convergence.training.state import Lane, Shared, Trained, TrialState
 from convergence.training.trial import Program
 
 TRAIN, VALIDATION, TEST = 0, 1, 2  # which rows are evaluated
@@ -39,7 +39,7 @@ class Block(NamedTuple):
     counts: list[jax.Array]  # int32: trials of each shard
 
 
-class _Function:
+class Compiled:
     """A function compiled once for each device, called for many shards at once."""
 
     def __init__(
@@ -91,10 +91,10 @@ class Population:
         self.lanes = self.width * self.shards
         self._pool = ThreadPoolExecutor(len(self.workers), thread_name_prefix="lanes")
         self._functions = {
-            "initialise": _Function(self._initialise, once=True),
-            "segment": _Function(self._segment, donate=(3,)),
-            "evaluate": _Function(self._evaluate),
-            "finish": _Function(self._finish, once=True),
+            "initialise": Compiled(self._initialise, once=True),
+            "segment": Compiled(self._segment, donate=(3,)),
+            "evaluate": Compiled(self._evaluate),
+            "finish": Compiled(self._finish, once=True),
         }
 
     def device(self, shard: int) -> jax.Device:
@@ -157,11 +157,12 @@ class Population:
 
     def _finish(
         self, lanes: Lane, shared: Shared, count: jax.Array, states: TrialState, which: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        def one(lane: Lane, state: TrialState) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[jax.Array, jax.Array, Trained]:
+        def one(lane: Lane, state: TrialState) -> tuple[jax.Array, jax.Array, Trained]:
             rows, number = self._rows(lane, shared, which)
-            table = trials.predict(self.program, lane, shared, state, rows, number)
-            return table, trials.final_fingerprint(state)
+            model = trials.trained(self.program, state)
+            table = trials.predict(self.program, lane, shared, model, rows, number)
+            return table, trials.final_fingerprint(state), model
 
         if self.mode == "vmap":
             return jax.vmap(one)(lanes, states)
@@ -223,10 +224,11 @@ class Population:
 
     def finish(
         self, block: Block, shared: Replicated, states: list[TrialState], which: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, list[Trained]]:
         """Outputs float32[trials, capacity, outputs] in prepared units, and uint32[trials, 2].
 
-        The second are the fingerprints of the states.
+        The second are the fingerprints of the states. The third is what predicts, still a pytree a
+        shard on its device (see `gather`).
         """
         rows = np.int32(which)
         told = self._run(
@@ -234,7 +236,8 @@ class Population:
             block,
             lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], rows),
         )
-        return self.gather(told, block.trials)
+        tables, words = self.gather([one[:2] for one in told], block.trials)
+        return tables, words, [one[2] for one in told]
 
     def replicate(self, shared: Shared) -> Replicated:
         """The shared arrays on each device."""

@@ -18,7 +18,15 @@ from convergence.randomness import wrap
 from convergence.schedules import PLATEAU_WINDOW, plateau_add, plateau_close, plateau_init
 from convergence.training.fingerprint import fingerprint
 from convergence.training.record import empty_record, record_fingerprint, record_sketch
-from convergence.training.state import TRACE, Lane, Metrics, Shared, TrainState, TrialState
+from convergence.training.state import (
+    TRACE,
+    Lane,
+    Metrics,
+    Shared,
+    Trained,
+    TrainState,
+    TrialState,
+)
 from convergence.training.step import Algorithm, train_step
 
 CHUNK = 256  # rows evaluated at once
@@ -248,17 +256,21 @@ def segment(
     return jax.lax.while_loop(goes_on, stretch, (state, empty_trace()))
 
 
-def _chunks(
-    program: Program, lane: Lane, shared: Shared, state: TrialState, noise: jax.Array
-) -> Any:
+def trained(program: Program, state: TrialState) -> Trained:
+    """What predicts of a trial's state."""
+    train = state.train
+    params = program.algorithm.optimizer.eval_params(train.params, train.opt_state)
+    return Trained(params, train.model_state)
+
+
+def _chunks(program: Program, lane: Lane, shared: Shared, model: Trained, noise: jax.Array) -> Any:
     """A function that gives the outputs for CHUNK rows, with so much noise on the inputs."""
-    algorithm = program.algorithm
-    params = algorithm.optimizer.eval_params(state.train.params, state.train.opt_state)
+    apply = program.algorithm.model.apply
 
     def outputs(rows: jax.Array) -> jax.Array:
         x = prepared_inputs(program, lane, shared, rows, noise)
-        out, _ = algorithm.model.apply(
-            params, state.train.model_state, x, train=False, key=None, dropout=jnp.float32(0)
+        out, _ = apply(
+            model.params, model.model_state, x, train=False, key=None, dropout=jnp.float32(0)
         )
         return out
 
@@ -285,7 +297,7 @@ def evaluate(
     Returns:
         float32 scalars by metric name.
     """
-    outputs = _chunks(program, lane, shared, state, noise)
+    outputs = _chunks(program, lane, shared, trained(program, state), noise)
     unit = 1.0 / lane.y_scale
 
     def part(index: jax.Array) -> dict[str, jax.Array]:
@@ -315,15 +327,17 @@ def predict(
     program: Program,
     lane: Lane,
     shared: Shared,
-    state: TrialState,
+    model: Trained,
     rows: jax.Array,
     count: jax.Array,
 ) -> jax.Array:
     """float32[n, outputs] for the given rows (prepared units); rows from `count` on are zero.
 
-    Inputs are clean, as targets are that predictions are held against.
+    Inputs are clean, as targets are that predictions are held against. Of lane and shared arrays
+    only the preparation of inputs and the table of rows are read (and, where the program has
+    noise, the key of it).
     """
-    outputs = _chunks(program, lane, shared, state, jnp.float32(0))
+    outputs = _chunks(program, lane, shared, model, jnp.float32(0))
     width = jax.eval_shape(outputs, jax.ShapeDtypeStruct((CHUNK,), jnp.int32)).shape[-1]
     table = jnp.zeros((rows.shape[0], width), jnp.float32)
 
