@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
 import re
@@ -13,7 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from convergence.errors import UserError
 
@@ -30,6 +31,22 @@ class FlagHelp:
     name: str
     default: str
     help: str
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse for the scripts: flags in full, and mistakes told in one line, with status 2."""
+
+    def __init__(self, docstring: str) -> None:
+        super().__init__(
+            description=textwrap.dedent(docstring).strip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong and exits."""
+        say(f"{self.prog.removesuffix('.py')}: {message.rstrip('.')}; see --help.")
+        sys.exit(MISTAKE)
 
 
 def set_environment(platform: str) -> None:

@@ -76,8 +76,9 @@ def _named(saved: Saved, arm: str) -> Chosen:
         return Chosen(saved, arm, "as asked")
     names = list(saved.arms)
     for child in saved.workdir.manifest["children"]:
-        if admission.plain_name(child):
-            nested = Saved.open(Workdir.open(saved.workdir.path(child)))
+        folder = Workdir.open(saved.workdir.path(child)) if admission.plain_name(child) else None
+        if folder and folder.finished:
+            nested = Saved.open(folder)
             if arm in nested.arms:
                 return Chosen(nested, arm, f"as asked, of the nested study {child}")
             names += nested.arms

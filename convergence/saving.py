@@ -62,7 +62,7 @@ def size(like: Trained) -> int:
     return sum(int(np.prod(a.shape)) * a.dtype.itemsize for a in jax.tree.leaves(like))
 
 
-def _seed_size(plan: Plan) -> int:
+def seed_size(plan: Plan) -> int:
     """Bytes of one seed of every arm."""
     return sum(
         len({trial.arm for trial in group.trials})
@@ -76,7 +76,7 @@ def kept_seeds(plan: Plan) -> int:
     seeds, asked = len(plan.replicas), plan.study.run.save_params
     if asked == "none":
         return 0
-    fitting = AUTO_MIB * 2**20 // max(1, _seed_size(plan))
+    fitting = AUTO_MIB * 2**20 // max(1, seed_size(plan))
     return seeds if asked == "all" else min(seeds, fitting)
 
 
@@ -91,7 +91,7 @@ def told_kept(plan: Plan) -> str:
     seeds, kept = len(plan.replicas), kept_seeds(plan)
     if plan.study.run.save_params != "auto" or kept == seeds:
         return ""
-    whole = _seed_size(plan) * seeds / 2**20
+    whole = seed_size(plan) * seeds / 2**20
     which = f"those of the first {kept} of {seeds} seeds" if kept else "none"
     return (
         f"All final params would take {whole:.0f} MiB; {which} are kept for predictions "

@@ -171,13 +171,13 @@ class Study:
             here = sum(min(step, trial.steps) for trial in trials)
             self._progress(self._done + here, total, self._diverged + diverged)
 
-        kept = [place for place, trial in enumerate(trials) if trial.index in self._kept]
+        kept = tuple(place for place, t in enumerate(trials) if t.index in self._kept)
         run = BlockRun(
             population,
             self.plan.lanes(group, trials),
             shared,
             self.cadence,
-            dataclasses.replace(self.want, trained=bool(kept)),
+            dataclasses.replace(self.want, trained=kept),
             number,
             self.store,
             told,
@@ -185,8 +185,8 @@ class Study:
         )
         arrays = run.run()
         if self.workdir and run.trained is not None:
-            models = jax.tree.map(lambda a: a[kept], run.trained)
-            saving.save_block(self.workdir, number, _indices(trials)[kept], models)
+            indices = _indices(trials)[list(kept)]
+            saving.save_block(self.workdir, number, indices, run.trained)
         if "predictions" in arrays:
             rows = len(self.plan.test)
             if not self.want.test:
@@ -234,10 +234,9 @@ class Study:
             return None
         indices = _indices(trials)
         if not np.array_equal(arrays.pop("trial", ()), indices):
-            self.workdir.messages.append(
-                f"Block {number} on disk is of other trials, from another number of devices; it is "
-                "computed again."
-            )
+            told = "Blocks that another number of devices had finished are computed again."
+            if told not in self.workdir.messages:
+                self.workdir.messages.append(told)
             return None
         kept = [index for index in indices.tolist() if index in self._kept]
         if kept and not saving.block_is_whole(self.workdir, number, kept):
@@ -261,6 +260,7 @@ class Study:
             "programs": len(self.plan.groups),
             "steps": steps,
             "parameters": max(parameters),
+            "saved_bytes": saving.seed_size(self.plan) * saving.kept_seeds(self.plan),
         }
 
 

@@ -23,10 +23,8 @@ KINDS = (".csv", ".parquet", ".npz")
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
-    """The command line; argparse ends the process with status 2 where it is wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """The command line; a wrong one ends the process with status 2."""
+    parser = command.Parser(__doc__ or "")
     parser.add_argument("workdir", type=Path, help="folder of a finished study")
     parser.add_argument(
         "--data_path", required=True, help="CSV, Parquet or NPZ with rows to predict"

@@ -70,7 +70,7 @@ class Want:
     clean: bool = False  # also score validation against clean targets
     test: bool = False  # read the test split at the end
     predictions: bool = True
-    trained: bool = False  # what predicts, of every trial of the block
+    trained: tuple[int, ...] = ()  # places in the block of the trials whose models are kept
 
 
 class BlockRun:
@@ -88,7 +88,7 @@ class BlockRun:
         trials: the trials' indices in their study, told in checkpoints (default: from 0).
 
     Attributes:
-        trained: what predicts, [trials, ...], once the block has run; None unless wanted.
+        trained: what predicts, [wanted trials, ...], once the block has run; None for none.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class BlockRun:
         which = TEST if self.want.test else VALIDATION
         tables, words, models = population.finish(self.block, self.shared, state, which)
         if self.want.trained:
-            self.trained = population.gather(models, self.count)
+            self.trained = population.pick(models, self.want.trained)
         del models
         light = [shard._replace(train=None, order=None) for shard in state]
         ended = population.gather(light, self.count)

@@ -272,6 +272,15 @@ class Population:
 
         return jax.tree.map(join, *shards)
 
+    def pick(self, shards: Sequence[Any], places: Sequence[int]) -> Any:
+        """NumPy arrays [places, ...] of some trials' places alone, from a pytree a shard."""
+
+        def join(*leaves: Any) -> np.ndarray:
+            host = [np.asarray(leaf) for leaf in leaves]
+            return np.stack([host[place % len(host)][place // len(host)] for place in places])
+
+        return jax.tree.map(join, *shards)
+
     def restore(self, arrays: Any) -> list[Any]:
         """A pytree a shard on its device, from one of all their places: see `gather`."""
         shards = jax.tree.leaves(arrays)[0].shape[0] // self.width
