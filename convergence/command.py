@@ -36,8 +36,9 @@ class FlagHelp:
 class Parser(argparse.ArgumentParser):
     """argparse for the scripts: flags in full, and mistakes told in one line, with status 2."""
 
-    def __init__(self, docstring: str) -> None:
+    def __init__(self, name: str, docstring: str) -> None:
         super().__init__(
+            prog=name,
             description=textwrap.dedent(docstring).strip(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
@@ -45,7 +46,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong and exits."""
-        say(f"{self.prog.removesuffix('.py')}: {message.rstrip('.')}; see --help.")
+        say(f"{self.prog}: {message.rstrip('.')}; see --help.")
         sys.exit(MISTAKE)
 
 

@@ -262,16 +262,20 @@ def summary(chosen: Chosen, told: Outputs, together: Ensemble, rows: NewRows) ->
     who = f"{chosen.arm!r} ({chosen.why}) of {study}, {count} of {told.seeds} seeds"
     lines = [f"{len(rows.x)} rows of {encoding.target!r} predicted by {who}"]
     if told.diverged:
-        lines.append(f"left out: {told.diverged} seeds that diverged")
+        lines.append(f"left out: {_seeds(told.diverged)} that diverged")
     if told.seeds > count + told.diverged:
         missing = told.seeds - count - told.diverged
-        lines.append(f"left out: {missing} seeds whose params were not kept (--save_params)")
+        lines.append(f"left out: {_seeds(missing)} whose params were not kept (--save_params)")
     lines += rows.notes
     if not np.isfinite(told.values).all():
         lines.append("some outputs are not finite: rows too far from those trained on?")
     if rows.y is not None:
         lines.append(_scored(encoding, together, rows.y))
     return lines
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' * (count != 1)}"
 
 
 def _scored(encoding: Encoding, together: Ensemble, truth: np.ndarray) -> str:

@@ -76,7 +76,7 @@ def kept_seeds(plan: Plan) -> int:
     seeds, asked = len(plan.replicas), plan.study.run.save_params
     if asked == "none":
         return 0
-    fitting = AUTO_MIB * 2**20 // max(1, seed_size(plan))
+    fitting = int(AUTO_MIB * 2**20) // max(1, seed_size(plan))
     return seeds if asked == "all" else min(seeds, fitting)
 
 

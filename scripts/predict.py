@@ -1,11 +1,12 @@
-"""Predicts new rows with the model of a finished study: each seed, and all of them together.
+"""Predicts new rows with a finished study: each seed, and all of them together.
 
     python scripts/predict.py runs/train --data_path=new.csv > predictions.csv
-    python scripts/predict.py runs/demo --data_path=new.csv --output=predictions.parquet
+    python scripts/predict.py runs/demo --data_path=new.npz --output=out.parquet
 
-The columns (or the shape of x in an NPZ) are those that the study was trained on, in any order; the
-target may be there and is then scored against. The workdir holds all that is needed. By default the
-setting that the main job recommended and confirmed predicts, else the setting without changes.
+The columns (or the shape of x in an NPZ) are those that the study was trained
+on, in any order; the target may be there and is then scored against. The
+workdir holds all that is needed. By default the setting that the main job
+recommended and confirmed predicts, else the setting without changes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ KINDS = (".csv", ".parquet", ".npz")
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
     """The command line; a wrong one ends the process with status 2."""
-    parser = command.Parser(__doc__ or "")
+    parser = command.Parser("predict", __doc__ or "")
     parser.add_argument("workdir", type=Path, help="folder of a finished study")
     parser.add_argument(
         "--data_path", required=True, help="CSV, Parquet or NPZ with rows to predict"
