@@ -1,8 +1,8 @@
 """Trained models on new rows: the program that predicts at a trial's end, and nothing else of it.
 
-`trial.predict` runs here as in `population.finish` – CHUNK rows at a time, a shard's models one
-after another (mode ``map``) or side by side (``vmap``) at the study's width, compiled at the same
-level – so that rows which a study has predicted get the same bits again.
+`evaluation.predict` runs here as in `population.finish` – CHUNK rows at a time, a shard's models
+one after another (mode ``map``) or side by side (``vmap``) at the study's width, compiled at the
+same level – so that rows which a study has predicted get the same bits again.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from convergence.training import trial as trials
+from convergence.training import evaluation
 from convergence.training.lanes import one_by_one
 from convergence.training.population import SHARD, Compiled
 from convergence.training.state import Lane, Shared, Trained
-from convergence.training.trial import Program
+from convergence.training.trial import CHUNK, Program
 
-SLAB = 16 * trials.CHUNK  # rows on the device at once: one program for files of any length
+SLAB = 16 * CHUNK  # rows on the device at once: one program for files of any length
 
 
 class Forward:
@@ -44,7 +44,7 @@ class Forward:
         rows = jax.numpy.arange(SLAB, dtype=np.int32)
 
         def one(lane: Lane, model: Trained) -> jax.Array:
-            return trials.predict(self.program, lane, shared, model, rows, number)
+            return evaluation.predict(self.program, lane, shared, model, rows, number)
 
         return (
             jax.vmap(one)(lanes, models)

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from convergence.training import evaluation
 from convergence.training import trial as trials
 from convergence.training.lanes import one_by_one, side_by_side
 from convergence.training.state import Lane, Shared, Trained, TrialState
@@ -148,7 +149,9 @@ class Population:
             noise = jnp.where(clean, jnp.float32(0), lane.hyper["input_noise"])
             # A diverged trial scores nothing: no row is read for it.
             number = jnp.where(state.first_bad >= 0, 0, number)
-            told = trials.evaluate(self.program, lane, shared, state, rows, number, targets, noise)
+            told = evaluation.evaluate(
+                self.program, lane, shared, state, rows, number, targets, noise
+            )
             return jax.tree.map(lambda v: jnp.where(state.first_bad >= 0, jnp.nan, v), told)
 
         if self.mode == "vmap":
@@ -160,8 +163,8 @@ class Population:
     ) -> tuple[jax.Array, jax.Array, Trained]:
         def one(lane: Lane, state: TrialState) -> tuple[jax.Array, jax.Array, Trained]:
             rows, number = self._rows(lane, shared, which)
-            model = trials.trained(self.program, state)
-            table = trials.predict(self.program, lane, shared, model, rows, number)
+            model = evaluation.trained(self.program, state)
+            table = evaluation.predict(self.program, lane, shared, model, rows, number)
             return table, trials.final_fingerprint(state), model
 
         if self.mode == "vmap":
