@@ -93,6 +93,7 @@ def test_the_manifest_of_train(train: tuple[Ended, Path]) -> None:
     assert left == {
         *("manifest.json", "flags.txt", "trials.parquet", "summary.json", "tables", "tb"),
         *(f"{name}.npz" for name in commands.ARRAYS),
+        *("params", "preprocessing.json", "preprocessing.npz"),
     }
 
 
