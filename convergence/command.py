@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
 import re
@@ -13,7 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from convergence.errors import UserError
 
@@ -30,6 +31,23 @@ class FlagHelp:
     name: str
     default: str
     help: str
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse for the scripts: flags in full, and mistakes told in one line, with status 2."""
+
+    def __init__(self, name: str, docstring: str) -> None:
+        super().__init__(
+            prog=name,
+            description=textwrap.dedent(docstring).strip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong and exits."""
+        say(f"{self.prog}: {message.rstrip('.')}; see --help.")
+        sys.exit(MISTAKE)
 
 
 def set_environment(platform: str) -> None:
@@ -80,8 +98,12 @@ def resume_command(arguments: Sequence[str]) -> str:
     return " ".join([program, *kept, "--resume"])
 
 
-def guarded(main: Callable[[], Any], name: str, workdir: Path, arguments: Sequence[str]) -> int:
+def guarded(
+    main: Callable[[], Any], name: str, workdir: Path | None, arguments: Sequence[str]
+) -> int:
     """Runs ``main`` and returns the exit status; tells in a line or two what ended it.
+
+    ``workdir`` is the folder that ``--resume`` would continue; None where there is nothing to.
 
     A mistake of the user's gives 2 and a full disk 1, without a traceback; Ctrl-C and SIGTERM 130,
     with the command that continues the study; anything else is our fault: a traceback and 1.
@@ -96,6 +118,9 @@ def guarded(main: Callable[[], Any], name: str, workdir: Path, arguments: Sequen
         say(f"{name}: {error}")
         return MISTAKE
     except KeyboardInterrupt:
+        if workdir is None:
+            say(f"\n{name}: interrupted; nothing was written.")
+            return INTERRUPTED
         begun = (workdir / "manifest.json").exists()
         further = f"; continue with: {resume_command(arguments)}" if begun else " before it began."
         say(f"\n{name}: interrupted{further}")

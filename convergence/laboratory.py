@@ -32,7 +32,7 @@ SUMMARY = "tables/summary.txt"
 SECONDS_PER_FLOP = 1 / 20e9  # of one CPU core on small matrices; for --dry_run's estimate only
 SECONDS_PER_PROGRAM = 6.0  # to compile one
 UNTRAINED = "note: 0 steps: nothing was trained, all figures are of the initial weights"
-LEFTOVERS = ("", "blocks", "checkpoints", "tables")  # folders with files half-written
+LEFTOVERS = ("", "blocks", "checkpoints", "params", "tables")  # folders with files half-written
 
 
 @dataclasses.dataclass
@@ -305,10 +305,12 @@ def estimate_text(runner: Study, further: str = "") -> str:
     seconds += SECONDS_PER_PROGRAM * told["programs"]
     lanes = min(run.lanes, told["trials"])
     memory = lanes * told["parameters"] * 4 * 4 / 2**20
+    disk = told["saved_bytes"] / 2**20
     return narrow(
         f"{counted(told['trials'], 'trial')} in {counted(told['programs'], 'program')},"
         f" {counted(told['steps'], 'step')} in all;\n"
-        f"about {memory:.0f} MiB of state beside JAX's own; roughly {duration(seconds)} on"
+        f"about {memory:.0f} MiB of state beside JAX's own, {disk:.0f} MiB of final params on disk;"
+        f" roughly {duration(seconds)} on"
         f" {counted(len(runner.machine.workers), 'worker')}, compiling included (dense layers;"
         f" convolutions and recurrent ones take longer).{further}\n"
         "Nothing was trained and nothing written."

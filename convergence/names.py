@@ -79,4 +79,5 @@ RANGES = {
     "mae": (0.0, math.inf),
     "r2": (-math.inf, 1.0),
 }
+SAVE_PARAMS = ("auto", "all", "none")
 PRESETS = ("smoke", "quick", "paper")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convergence import schedules, spec
+from convergence import saving, schedules, spec
 from convergence.events import metric_names
 from convergence.history import History
 from convergence.reporting.workdir import Workdir
@@ -129,6 +129,7 @@ def predictions(history: History, test: bool) -> dict[str, np.ndarray]:
 
 def write(history: History, workdir: Workdir, *, test: bool) -> None:
     """Writes every result of the workdir contract that needs no verdict."""
+    saving.save_preprocessing(history, workdir)
     workdir.write_parquet("trials.parquet", trials_table(history))
     workdir.write_npz("curves.npz", curves(history))
     if "predictions" in history.arrays:

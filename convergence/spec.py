@@ -154,6 +154,12 @@ class RunSpec:
     lanes: int = option(
         64, "lanes of a block; on GPU and TPU the width that runs at once", low=2, high=65536
     )
+    save_params: str = option(
+        "auto",
+        "final params kept to predict with: of all trials up to 256 MiB, beyond of the first"
+        " seeds that fit (auto), of all, or of none",
+        choices=names.SAVE_PARAMS,
+    )
 
 
 Part = DataSpec | ModelSpec | TrainSpec

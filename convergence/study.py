@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from convergence import names, spec
+from convergence import names, saving, spec
 from convergence.data import Dataset, outer_split
 from convergence.errors import UserError
 from convergence.history import History
 from convergence.plan import Group, Plan, Trial
-from convergence.reporting import files
+from convergence.reporting.checkpoints import CheckpointFolder
 from convergence.reporting.provenance import usable_cores
 from convergence.reporting.workdir import Workdir
 from convergence.spec import StudySpec
@@ -103,57 +101,6 @@ def cadence(plan: Plan, segment: int = 0) -> Cadence:
     return Cadence(total, evaluated, run.checkpoint_every or 8 * evaluated, segment)
 
 
-class CheckpointFolder:
-    """The checkpoints of a study's blocks in its workdir: the two newest of each block."""
-
-    def __init__(self, workdir: Workdir) -> None:
-        self.workdir = workdir
-
-    def _path(self, block: int, step: int) -> Path:
-        return self.workdir.path(f"checkpoints/block_{block:05d}_step_{step:09d}.npz")
-
-    def _kept(self, block: int) -> list[tuple[int, Path]]:
-        folder = self.workdir.path("checkpoints")
-        found = folder.glob(f"block_{block:05d}_step_*.npz") if folder.is_dir() else ()
-        return sorted(((int(path.stem[-9:]), path) for path in found), reverse=True)
-
-    def save_checkpoint(self, block: int, step: int, arrays: dict[str, np.ndarray]) -> None:
-        """Writes the checkpoint, then drops all but the two newest."""
-        self._path(block, step).parent.mkdir(exist_ok=True)
-        files.write_npz(self._path(block, step), arrays)
-        for _, path in self._kept(block)[2:]:
-            path.unlink(missing_ok=True)
-
-    def checkpoints(self, block: int) -> Sequence[tuple[int, Callable[[], dict[str, np.ndarray]]]]:
-        """Step and reader of each kept checkpoint, newest first."""
-
-        def reader(path: Path) -> Callable[[], dict[str, np.ndarray]]:
-            def read() -> dict[str, np.ndarray]:
-                try:
-                    return files.read_npz(path)
-                except files.CorruptFile as error:
-                    raise ValueError(error.why) from error
-
-            return read
-
-        return [(step, reader(path)) for step, path in self._kept(block)]
-
-    def damaged(self, block: int, step: int, why: str) -> None:
-        """Notes that a checkpoint could not be used, for the user to read."""
-        older = any(kept < step for kept, _ in self._kept(block))
-        instead = "fell back to the one before it" if older else "the block starts again"
-        self.workdir.messages.append(
-            f"The checkpoint of block {block} after step {step} is damaged ({why}); {instead}."
-        )
-
-    def clear(self, block: int) -> None:
-        """Drops a finished block's checkpoints."""
-        for _, path in self._kept(block):
-            path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # other blocks' are in it
-            self.workdir.path("checkpoints").rmdir()
-
-
 class Study:
     """A study about to run.
 
@@ -188,6 +135,7 @@ class Study:
         self.want = dataclasses.replace(want or Want(), clean=self.plan.contaminated)
         self.workdir = workdir
         self.store = CheckpointFolder(workdir) if workdir else None
+        self._kept = saving.kept_trials(self.plan) if workdir else frozenset()
         self._progress = progress or (lambda done, total, diverged: None)
         self.watcher = watcher
         self._done = self._diverged = self._finished = 0
@@ -231,17 +179,22 @@ class Study:
                 finished = self._finished + sum(step >= trial.steps for trial in trials)
                 self.watcher.looked(Look(done, total, finished, diverged, scores))
 
+        kept = tuple(place for place, t in enumerate(trials) if t.index in self._kept)
         run = BlockRun(
             population,
             self.plan.lanes(group, trials),
             shared,
             self.cadence,
-            self.want,
+            dataclasses.replace(self.want, trained=kept),
             number,
             self.store,
             told,
+            _indices(trials),
         )
         arrays = run.run()
+        if self.workdir and run.trained is not None:
+            indices = _indices(trials)[list(kept)]
+            saving.save_block(self.workdir, number, indices, run.trained)
         if "predictions" in arrays:
             rows = len(self.plan.test)
             if not self.want.test:
@@ -255,6 +208,8 @@ class Study:
 
         Blocks that an earlier, interrupted run finished are read back, not trained again.
         """
+        if self.workdir and (told := saving.told_kept(self.plan)):
+            self.workdir.messages.append(told)
         collected: list[tuple[tuple[Trial, ...], dict[str, np.ndarray]]] = []
         number = 0
         for group in self.plan.groups:
@@ -262,10 +217,10 @@ class Study:
             shared = self._shared(population)
             arms = len({trial.arm for trial in group.trials})
             for trials in group.blocks(population.lanes, arms):
-                arrays = self.workdir.load_block(number) if self.workdir else None
+                arrays = self._recorded(number, trials)
                 if arrays is None:
                     arrays = self._block(population, shared, group, trials, number)
-                    self._keep(number, arrays)
+                    self._keep(number, trials, arrays)
                 collected.append((trials, arrays))
                 self._done += sum(trial.steps for trial in trials)
                 self._finished += len(trials)
@@ -273,12 +228,33 @@ class Study:
                 if self.watcher:
                     self.watcher.ended(trials, arrays)
                 number += 1
+        if self.workdir:
+            saving.remove_others(self.workdir, range(number))
         return History(self.plan, np.array(self.cadence.eval_steps()), merge(collected))
 
-    def _keep(self, number: int, arrays: dict[str, np.ndarray]) -> None:
+    def _keep(self, number: int, trials: tuple[Trial, ...], arrays: dict[str, np.ndarray]) -> None:
         if self.workdir and self.store:
-            self.workdir.save_block(number, arrays)
+            self.workdir.save_block(number, arrays | {"trial": _indices(trials)})
             self.store.clear(number)
+
+    def _recorded(self, number: int, trials: tuple[Trial, ...]) -> dict[str, np.ndarray] | None:
+        """What an earlier run recorded of this block, or None where it must run (again)."""
+        arrays = self.workdir.load_block(number) if self.workdir else None
+        if self.workdir is None or arrays is None:
+            return None
+        indices = _indices(trials)
+        if not np.array_equal(arrays.pop("trial", ()), indices):
+            told = "Blocks that another number of devices had finished are computed again."
+            if told not in self.workdir.messages:
+                self.workdir.messages.append(told)
+            return None
+        kept = [index for index in indices.tolist() if index in self._kept]
+        if kept and not saving.block_is_whole(self.workdir, number, kept):
+            self.workdir.messages.append(
+                f"The final params of block {number} are missing or damaged; it is computed again."
+            )
+            return None
+        return arrays
 
     def estimate(self) -> dict[str, Any]:
         """What the study would cost, with nothing trained: see `--dry_run`."""
@@ -293,7 +269,12 @@ class Study:
             "programs": len(self.plan.groups),
             "steps": steps,
             "parameters": max(parameters),
+            "saved_bytes": saving.seed_size(self.plan) * saving.kept_seeds(self.plan),
         }
+
+
+def _indices(trials: Sequence[Trial]) -> np.ndarray:
+    return np.array([trial.index for trial in trials], np.int32)
 
 
 def merge(

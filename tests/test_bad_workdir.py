@@ -197,7 +197,7 @@ def test_a_corrupt_checkpoint(
     DAMAGE[damage](newest)
     ended = resumed(tmp_path, whole)
     told = " ".join(ended.out.partition("accuracy on")[0].split())
-    assert told.startswith("note: The checkpoint of block 1 after step 24 is damaged (")
+    assert told.startswith("note: The checkpoint of block 1 after step 24 cannot be used (")
     assert told.endswith("; fell back to the one before it.")
 
 
@@ -208,8 +208,8 @@ def test_all_of_it_corrupt(whole: Path, tmp_path: Path, monkeypatch: pytest.Monk
         flipped(path)
     told = " ".join(resumed(tmp_path, whole).out.split())
     assert "Block 0 is computed again." in told
-    assert "after step 24 is damaged" in told
-    assert re.search(r"after step 16 is damaged \(.*?\); the block starts again\.", told)
+    assert "after step 24 cannot be used" in told
+    assert re.search(r"after step 16 cannot be used \(.*?\); the block starts again\.", told)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ def test_the_manifest_of_train(train: tuple[Ended, Path]) -> None:
         *("manifest.json", "flags.txt", "trials.parquet", "summary.json", "report.html"),
         *("tables", "tb"),
         *(f"{name}.npz" for name in commands.ARRAYS),
+        *("params", "preprocessing.json", "preprocessing.npz"),
     }
 
 

@@ -216,6 +216,7 @@ def test_nothing_else_is_written(task: str, folders: dict[str, Path]) -> None:
     """Protects the contract of the workdir: these files, whole, and a manifest that says so."""
     names = {p.name for p in folders[task].iterdir() if not p.name.startswith(".")}
     arrays = {"curves.npz", "predictions.npz", "fingerprints.npz", "sketches.npz"}
-    assert names == {"manifest.json", "trials.parquet"} | arrays
+    prepared = {"preprocessing.json", "preprocessing.npz"}
+    assert names == {"manifest.json", "trials.parquet"} | arrays | prepared
     manifest: dict[str, Any] = json.loads((folders[task] / "manifest.json").read_text())
     assert manifest["status"] == "finished"

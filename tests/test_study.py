@@ -210,10 +210,11 @@ def test_merged_in_the_order_of_trials() -> None:
 
 
 def test_what_a_study_would_cost() -> None:
-    """Protects --dry_run: trials, programs, steps and the larger model's parameters."""
+    """Protects --dry_run: trials, programs, steps, the larger model's parameters, bytes kept."""
     runner = studied(Arm("a"), Arm.of("b", hidden=(7,), steps=10), num_seeds=3)
-    parameters = 16 * 7 + 7 + 7 * 5 + 5
-    expected = {"trials": 6, "programs": 2, "steps": 3 * 34, "parameters": parameters}
+    small, large = (16 * width + width + width * 5 + 5 for width in (5, 7))
+    expected = {"trials": 6, "programs": 2, "steps": 3 * 34, "parameters": large}
+    expected["saved_bytes"] = 3 * 4 * (small + large)
     assert runner.estimate() == expected
 
 

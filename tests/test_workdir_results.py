@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import subprocess
 import sys
 import time
@@ -117,6 +118,54 @@ def test_nested_study(tmp_path: Path) -> None:
         for name in ("../x", "a/b", "tb", "manifest.json", ".x"):
             with pytest.raises(ValueError, match="no name for a nested study"):
                 workdir.child(name, SPEC, HERE)
+
+
+OTHER = spec.to_json(spec.StudySpec("train", "Another choice?"))
+
+
+def begun(folder: Path, status: str = "interrupted") -> None:
+    """A study with a nested one that was interrupted, or had finished."""
+    with prepare(folder) as workdir, workdir.child("confirmation", SPEC, HERE) as child:
+        child.save_block(0, {"x": np.zeros(1)})
+        child.mark(status)
+        workdir.mark("interrupted")
+
+
+@pytest.mark.parametrize("status", ["interrupted", "finished"])
+def test_a_choice_that_drift_changed(status: str, tmp_path: Path) -> None:
+    """Protects a resume that was allowed to drift: another choice starts afresh, on record."""
+    begun(tmp_path, status)
+    newer = {**HERE, "versions": {"jax": "2.0"}}
+    about = {"command": ["train"], "resume": True, "allow_drift": True}
+    with Workdir.prepare(tmp_path, SPEC, newer, **about) as workdir:
+        with workdir.child("confirmation", OTHER, newer, allow_drift=True) as child:
+            assert not child.resumed
+            assert child.block_indices() == []
+            assert child.manifest["spec"] == OTHER
+        (replaced,) = workdir.manifest["replaced"]
+        assert (replaced["child"], replaced["status"]) == ("confirmation", status)
+        assert replaced["changed"] == ["question"]
+        assert replaced["spec_digest"] == spec.digest(SPEC)
+        told = workdir.messages[-1]
+        assert "confirmation has other settings than it began with (question was" in told
+        assert told.endswith("it was started again.")
+        workdir.mark("interrupted")
+    # Resumed again under the newer conditions, the new one goes on.
+    with Workdir.prepare(tmp_path, SPEC, newer, **about) as workdir:
+        with workdir.child("confirmation", OTHER, newer, allow_drift=True) as child:
+            assert child.resumed
+        assert len(workdir.manifest["replaced"]) == 1
+
+
+def test_a_choice_that_changed_without_drift(tmp_path: Path) -> None:
+    """Protects a nested study from being thrown away for no known reason: the user decides."""
+    begun(tmp_path)
+    with prepare(tmp_path, resume=True) as workdir:
+        with pytest.raises(UserError, match="Move the folder confirmation out of the workdir"):
+            workdir.child("confirmation", OTHER, HERE)
+        assert (tmp_path / "confirmation" / "blocks" / "00000.npz").exists()
+        shutil.move(tmp_path / "confirmation", tmp_path.parent / f"{tmp_path.name}-kept")
+        workdir.child("confirmation", OTHER, HERE).close()
 
 
 @pytest.mark.parametrize(

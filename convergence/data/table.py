@@ -52,17 +52,29 @@ class Table:
         return UserError(f"{place}: {message}", self.field)
 
 
-def read(path: str, field: str) -> Table:
+def read(path: str, field: str, columns: int = 2) -> Table:
     """The table in a CSV or Parquet file.
 
     CSV: comma-separated UTF-8 with a header of distinct names; empty cells are missing; blank
     lines are skipped. Parquet: columns of numbers, text, categories or booleans.
 
+    Args:
+        path: as the user gave it.
+        field: the flag to name in errors.
+        columns: how many there must be at least: 2 with a target, 1 in rows to predict.
+
     Raises:
         UserError: the file is none of that; says the line, the column and what would be right.
     """
     file = paths.check_file(path, field)
-    table = _read_csv(file, field) if file.suffix.lower() == ".csv" else _read_parquet(file, field)
+    read_kind = _read_csv if file.suffix.lower() == ".csv" else _read_parquet
+    table = read_kind(file, field)
+    names = table.frame.columns
+    if len(names) < columns:
+        raise table.error(
+            f'has the single column "{names[0]}"; a target and at least one more column are '
+            "needed, separated by commas."
+        )
     if table.frame.height == 0:
         raise table.error("has a header but no rows.")
     return table
@@ -98,12 +110,6 @@ def _check_header(names: list[str], file: str, field: str, whence: str = "") -> 
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UserError(f'{file}{whence}: two columns are named "{twice[0]}"; rename one.', field)
-    if len(names) == 1:
-        raise UserError(
-            f'{file}{whence}: has the single column "{names[0]}"; a target and at least one more '
-            "column are needed, separated by commas.",
-            field,
-        )
 
 
 def _records(text: str, file: str, field: str) -> tuple[list[str], list[list[str]], list[int]]:

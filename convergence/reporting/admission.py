@@ -23,6 +23,9 @@ KNOWN = (
     "fingerprints.npz",
     "sketches.npz",
     "summary.json",
+    "preprocessing.json",
+    "preprocessing.npz",
+    "params",
     "report.html",
     "tables",
     "tb",
@@ -101,6 +104,35 @@ def check_drift(
             "resume",
         )
     return [{"field": field, "was": was, "now": now_is} for field, was, now_is in changed]
+
+
+def replaced_child(
+    name: str, manifest: Mapping[str, Any], spec_json: Mapping[str, Any], drift: bool
+) -> dict[str, Any] | None:
+    """A record of why a nested study that had begun must start again, or None where it goes on.
+
+    Under conditions that drifted, what the outer study chooses may be another setting than before
+    the interruption; the nested study of the earlier choice is then of no use.
+
+    Raises:
+        UserError: its settings are others, though nothing drifted.
+    """
+    changed = spec.differences(manifest["spec"], dict(spec_json))
+    if not changed:
+        return None
+    if not drift:
+        raise UserError(
+            f"the nested study {name} has other settings than this run gives it: {_told(changed)}."
+            f" Move the folder {name} out of the workdir to start it again.",
+            "resume",
+        )
+    return {
+        "child": name,
+        "status": manifest["status"],
+        "spec_digest": spec.digest(manifest["spec"]),
+        "changed": [field for field, _, _ in changed],
+        "told": _told(changed),
+    }
 
 
 def _told(changes: Iterable[tuple[str, Any, Any]], limit: int = 4) -> str:

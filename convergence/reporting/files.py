@@ -14,7 +14,7 @@ import math
 import os
 import secrets
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -174,8 +174,11 @@ def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an NPZ written by `write_npz`, by name, after checking every checksum.
+def read_npz(path: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """Arrays of an NPZ written by `write_npz`, by name, after checking their checksums.
+
+    Args:
+        names: of the arrays to read, as far as they are there; None for all.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -187,6 +190,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             return {
                 member.filename.removesuffix(".npy"): _member(archive, member)
                 for member in archive.infolist()
+                if names is None or member.filename.removesuffix(".npy") in names
             }
     except (FileNotFoundError, PermissionError):
         raise

@@ -286,6 +286,9 @@ class Workdir:
     ) -> Workdir:
         """A study inside this one: resumed if this one is and it had begun, fresh otherwise.
 
+        Where this one was resumed under changed conditions and now asks for other settings than
+        the nested study had, that one is replaced; ``messages`` and the manifest tell.
+
         Args:
             name: one plain file name, such as "confirmation".
 
@@ -297,13 +300,22 @@ class Workdir:
         path = self.path(name)
         if name not in self._manifest["children"]:
             self.update(children=[*self._manifest["children"], name])
-        begun = self.resumed and read_manifest(path) is not None
+        begun = read_manifest(path) if self.resumed else None
+        drift = bool(self._manifest.get("drift"))
+        plain = files.plain(spec_json)
+        if begun and (replaced := admission.replaced_child(name, begun, plain, drift)):
+            begun, earlier = None, self._manifest.get("replaced", [])
+            self.update(replaced=[*earlier, replaced | {"at": now()}])
+            self.messages.append(
+                f"Under the changed conditions {name} has other settings than it began with "
+                f"({replaced['told']}); it was started again."
+            )
         return Workdir.prepare(
             path,
             spec_json,
             provenance,
-            overwrite=not begun,
-            resume=begun,
+            overwrite=begun is None,
+            resume=begun is not None,
             allow_drift=allow_drift,
             command=self._manifest["command"],
             **fields,

@@ -15,7 +15,7 @@ import numpy as np
 from convergence.training import checkpoint
 from convergence.training.curve import CurveRecorder
 from convergence.training.population import TEST, TRAIN, VALIDATION, Population, Replicated
-from convergence.training.state import MARKS, SKETCHES, TRACE, Lane
+from convergence.training.state import MARKS, SKETCHES, TRACE, Lane, Trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Want:
     clean: bool = False  # also score validation against clean targets
     test: bool = False  # read the test split at the end
     predictions: bool = True
+    trained: tuple[int, ...] = ()  # places in the block of the trials whose models are kept
 
 
 class BlockRun:
@@ -88,6 +89,10 @@ class BlockRun:
         store: where checkpoints go, or None.
         progress: called at each boundary with (steps done, trials diverged, scores): where trials
             were just evaluated, ``SPLIT/METRIC`` → [trials]; empty elsewhere.
+        trials: the trials' indices in their study, told in checkpoints (default: from 0).
+
+    Attributes:
+        trained: what predicts, [wanted trials, ...], once the block has run; None for none.
     """
 
     def __init__(
@@ -100,6 +105,7 @@ class BlockRun:
         index: int = 0,
         store: Store | None = None,
         progress: Told | None = None,
+        trials: Sequence[int] | np.ndarray | None = None,
     ) -> None:
         self.population = population
         self.block = population.deal(lanes)
@@ -110,6 +116,8 @@ class BlockRun:
         self.index = index
         self.store = store
         self.progress = progress or (lambda step, diverged, scores: None)
+        self.trials = np.array(range(self.count) if trials is None else trials, np.int32)
+        self.trained: Trained | None = None
         self.evaluations: list[dict[str, np.ndarray]] = []
         every = int(np.asarray(next(iter(shared.values())).fingerprint_every))
         self.marks = min(MARKS, cadence.total // every) if every else 0
@@ -138,7 +146,10 @@ class BlockRun:
         for step, read in self.store.checkpoints(self.index) if self.store else ():
             try:
                 template = self.population.gather(state, self.population.lanes)
-                found, extra = checkpoint.unpack(read(), template)
+                arrays = read()
+                if not np.array_equal(arrays.get("trial", ()), self.trials):
+                    raise ValueError("it is of other trials, from another number of devices")
+                found, extra = checkpoint.unpack(arrays, template)
             except (checkpoint.DamagedCheckpoint, OSError, ValueError) as error:
                 assert self.store is not None
                 self.store.damaged(self.index, step, str(error))
@@ -173,7 +184,8 @@ class BlockRun:
                 self.evaluations.append(self._evaluation(state))
             if self.store and self.cadence.saves(stop):
                 whole = population.gather(state, population.lanes)
-                arrays = checkpoint.pack(whole, self._stacked() | self.curve.pack())
+                extra = self._stacked() | self.curve.pack() | {"trial": self.trials}
+                arrays = checkpoint.pack(whole, extra)
                 self.store.save_checkpoint(self.index, stop, arrays)
             scores = self.evaluations[-1] if self.cadence.evaluates(stop) else {}
             self.progress(stop, int((bad >= 0).sum()), scores)
@@ -182,7 +194,10 @@ class BlockRun:
     def _records(self, state: Any) -> dict[str, np.ndarray]:
         population, total = self.population, self.cadence.total
         which = TEST if self.want.test else VALIDATION
-        tables, words = population.finish(self.block, self.shared, state, which)
+        tables, words, models = population.finish(self.block, self.shared, state, which)
+        if self.want.trained:
+            self.trained = population.pick(models, self.want.trained)
+        del models
         light = [shard._replace(train=None, order=None) for shard in state]
         ended = population.gather(light, self.count)
         sketches = min(SKETCHES, 1 + int(total).bit_length())

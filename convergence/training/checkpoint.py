@@ -20,7 +20,8 @@ class DamagedCheckpoint(ValueError):
     """The arrays are not what was saved, or not of this program."""
 
 
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 (hex) of arrays with their names, types and shapes."""
     total = hashlib.sha256()
     for name in sorted(arrays):
         array = np.asarray(arrays[name])
@@ -34,7 +35,7 @@ def _names(tree: Any) -> list[str]:
     return [f"state{jax.tree_util.keystr(path)}" for path, _ in paths]
 
 
-def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The type under which arrays are kept: NumPy's files lose bfloat16 and its like."""
     return np.dtype(f"u{dtype.itemsize}") if dtype.kind == "V" else dtype
 
@@ -42,9 +43,9 @@ def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def pack(state: Any, extra: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Named arrays of a state's leaves and of `extra` (its names may not start with "state")."""
     leaves = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(state)]
-    arrays = {name: leaf.view(_plain(leaf.dtype)) for name, leaf in zip(_names(state), leaves)}
+    arrays = {name: leaf.view(plain(leaf.dtype)) for name, leaf in zip(_names(state), leaves)}
     arrays |= {name: np.asarray(value) for name, value in extra.items()}
-    arrays[_DIGEST] = np.frombuffer(_digest(arrays).encode(), np.uint8)
+    arrays[_DIGEST] = np.frombuffer(digest(arrays).encode(), np.uint8)
     return arrays
 
 
@@ -60,13 +61,13 @@ def unpack(arrays: Mapping[str, np.ndarray], template: Any) -> tuple[Any, dict[s
     """
     arrays = dict(arrays)
     stored = arrays.pop(_DIGEST, np.zeros(0, np.uint8)).tobytes().decode("ascii", "replace")
-    if stored != _digest(arrays):
+    if stored != digest(arrays):
         raise DamagedCheckpoint("its digest does not match its content")
     leaves, structure = jax.tree_util.tree_flatten(template)
     found = []
     for name, leaf in zip(_names(template), leaves):
         array = arrays.pop(name, None)
-        if array is None or array.shape != leaf.shape or array.dtype != _plain(leaf.dtype):
+        if array is None or array.shape != leaf.shape or array.dtype != plain(leaf.dtype):
             raise DamagedCheckpoint(f"it does not hold {name} as this program needs it")
         found.append(array.view(leaf.dtype))
     if any(name.startswith("state") for name in arrays):

@@ -1,4 +1,7 @@
-"""Scores and predictions of a trial's model, a chunk of rows at a time; pure, one lane."""
+"""What a trial's model says of rows: its scores and its outputs, some rows at a time.
+
+Pure functions of one lane, mapped over lanes by `population` and, for new rows, by `forward`.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,26 @@ import jax.numpy as jnp
 
 from convergence import metrics as metric_sums
 from convergence.training.program import Program, prepared_inputs, prepared_targets
-from convergence.training.state import Lane, Shared, TrialState
+from convergence.training.state import Lane, Shared, Trained, TrialState
 
 CHUNK = 64  # rows evaluated at once: patches of more leave the cache
 
 
-def evaluated_params(program: Program, state: TrialState) -> Any:
-    """The params to evaluate and to predict with, as the model's own tree."""
-    algorithm = program.algorithm
-    held = algorithm.optimizer.eval_params(state.train.params, state.train.opt_state)
-    return algorithm.packing.unpack(held)
+def trained(program: Program, state: TrialState) -> Trained:
+    """What predicts of a trial's state, the params as the model's own tree."""
+    train, algorithm = state.train, program.algorithm
+    held = algorithm.optimizer.eval_params(train.params, train.opt_state)
+    return Trained(algorithm.packing.unpack(held), train.model_state)
 
 
-def _chunks(
-    program: Program, lane: Lane, shared: Shared, state: TrialState, noise: jax.Array
-) -> Any:
+def _chunks(program: Program, lane: Lane, shared: Shared, model: Trained, noise: jax.Array) -> Any:
     """A function that gives the outputs for CHUNK rows, with so much noise on the inputs."""
-    algorithm = program.algorithm
-    params = evaluated_params(program, state)
+    apply = program.algorithm.model.apply
 
     def outputs(rows: jax.Array) -> jax.Array:
         x = prepared_inputs(program, lane, shared, rows, noise)
-        out, _ = algorithm.model.apply(
-            params, state.train.model_state, x, train=False, key=None, dropout=jnp.float32(0)
+        out, _ = apply(
+            model.params, model.model_state, x, train=False, key=None, dropout=jnp.float32(0)
         )
         return out
 
@@ -58,7 +58,7 @@ def evaluate(
     Returns:
         float32 scalars by metric name.
     """
-    outputs = _chunks(program, lane, shared, state, noise)
+    outputs = _chunks(program, lane, shared, trained(program, state), noise)
     unit = 1.0 / lane.y_scale
 
     def part(index: jax.Array) -> dict[str, jax.Array]:
@@ -88,15 +88,17 @@ def predict(
     program: Program,
     lane: Lane,
     shared: Shared,
-    state: TrialState,
+    model: Trained,
     rows: jax.Array,
     count: jax.Array,
 ) -> jax.Array:
     """float32[n, outputs] for the given rows (prepared units); rows from `count` on are zero.
 
-    Inputs are clean, as targets are that predictions are held against.
+    Inputs are clean, as targets are that predictions are held against. Of lane and shared arrays
+    only the preparation of inputs and the table of rows are read (and, where the program has
+    noise, the key of it).
     """
-    outputs = _chunks(program, lane, shared, state, jnp.float32(0))
+    outputs = _chunks(program, lane, shared, model, jnp.float32(0))
     width = jax.eval_shape(outputs, jax.ShapeDtypeStruct((CHUNK,), jnp.int32)).shape[-1]
     table = jnp.zeros((rows.shape[0], width), jnp.float32)
 

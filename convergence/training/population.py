@@ -11,9 +11,8 @@ program partitioned over devices would be another program, with other fusions an
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -23,9 +22,10 @@ from jax.sharding import SingleDeviceSharding
 
 from convergence.training import evaluation
 from convergence.training import trial as trials
+from convergence.training.compiled import Compiled
 from convergence.training.lanes import one_by_one, side_by_side
 from convergence.training.program import Program
-from convergence.training.state import Lane, Shared, TrialState
+from convergence.training.state import Lane, Shared, Trained, TrialState
 
 TRAIN, VALIDATION, TEST = 0, 1, 2  # which rows are evaluated
 SHARD = 4  # lanes of a shard on CPU: few enough to keep cores busy, more than the call's own cost
@@ -39,48 +39,6 @@ class Block(NamedTuple):
     trials: int  # how many
     lanes: list[Lane]
     counts: list[jax.Array]  # int32: trials of each shard
-
-
-class _Function:
-    """A function compiled once for each device, called for many shards at once."""
-
-    def __init__(
-        self, function: Callable[..., Any], donate: tuple[int, ...] = (), once: bool = False
-    ) -> None:
-        self._function = function
-        self._donate = donate
-        self._once = once
-        self._compiled: dict[jax.Device, Future[Any]] = {}
-        self._lock = threading.Lock()
-
-    def begin(
-        self, device: jax.Device, arguments: tuple[Any, ...], start: Callable[..., Future[Any]]
-    ) -> Any:
-        """Traces for a device and has `start` compile; the form of what a call will give."""
-        # What runs once a block is better compiled fast than run fast.
-        fast: dict[str, str | bool] = {"xla_backend_optimization_level": "1"}
-        options = fast if self._once and device.platform == "cpu" else None
-        lowered = jax.jit(self._function, donate_argnums=self._donate).lower(*arguments)
-        self._compiled[device] = start(lambda: lowered.compile(compiler_options=options))
-        return lowered.out_info
-
-    def has(self, device: jax.Device) -> bool:
-        """Whether it is compiled for a device, or is being."""
-        return device in self._compiled
-
-    def on(self, device: jax.Device, arguments: tuple[Any, ...]) -> Any:
-        """The executable for a device, compiled now if that has not begun."""
-        with self._lock:
-            if device not in self._compiled:
-                self.begin(device, arguments, at_once)
-        return self._compiled[device].result()
-
-
-def at_once(work: Callable[[], Any]) -> Future[Any]:
-    """The result of a call as a future that is there already."""
-    future: Future[Any] = Future()
-    future.set_result(work())
-    return future
 
 
 class Population:
@@ -109,10 +67,10 @@ class Population:
         self.lanes = self.width * self.shards
         self._pool = ThreadPoolExecutor(len(self.workers), thread_name_prefix="lanes")
         self._functions = {
-            "initialise": _Function(self._initialise, once=True),
-            "segment": _Function(self._segment, donate=(3,)),
-            "evaluate": _Function(self._evaluate),
-            "finish": _Function(self._finish, once=True),
+            "initialise": Compiled(self._initialise, once=True),
+            "segment": Compiled(self._segment, donate=(3,)),
+            "evaluate": Compiled(self._evaluate),
+            "finish": Compiled(self._finish, once=True),
         }
 
     def device(self, shard: int) -> jax.Device:
@@ -177,11 +135,12 @@ class Population:
 
     def _finish(
         self, lanes: Lane, shared: Shared, count: jax.Array, states: TrialState, which: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        def one(lane: Lane, state: TrialState) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[jax.Array, jax.Array, Trained]:
+        def one(lane: Lane, state: TrialState) -> tuple[jax.Array, jax.Array, Trained]:
             rows, number = self._rows(lane, shared, which)
-            table = evaluation.predict(self.program, lane, shared, state, rows, number)
-            return table, trials.final_fingerprint(state)
+            model = evaluation.trained(self.program, state)
+            table = evaluation.predict(self.program, lane, shared, model, rows, number)
+            return table, trials.final_fingerprint(state), model
 
         if self.mode == "vmap":
             return jax.vmap(one)(lanes, states)
@@ -270,10 +229,11 @@ class Population:
 
     def finish(
         self, block: Block, shared: Replicated, states: list[TrialState], which: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, list[Trained]]:
         """Outputs float32[trials, capacity, outputs] in prepared units, and uint32[trials, 2].
 
-        The second are the fingerprints of the states.
+        The second are the fingerprints of the states. The third is what predicts, still a pytree a
+        shard on its device (see `gather`).
         """
         rows = np.int32(which)
         told = self._run(
@@ -281,7 +241,8 @@ class Population:
             block,
             lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], rows),
         )
-        return self.gather(told, block.trials)
+        tables, words = self.gather([one[:2] for one in told], block.trials)
+        return tables, words, [one[2] for one in told]
 
     def replicate(self, shared: Shared) -> Replicated:
         """The shared arrays on each device."""
@@ -313,6 +274,15 @@ class Population:
             # [shards, width, ...] with trial k at shard k mod shards, place k // shards.
             table = np.stack([np.asarray(leaf) for leaf in leaves], axis=1)
             return table.reshape(-1, *table.shape[2:])[:count]
+
+        return jax.tree.map(join, *shards)
+
+    def pick(self, shards: Sequence[Any], places: Sequence[int]) -> Any:
+        """NumPy arrays [places, ...] of some trials' places alone, from a pytree a shard."""
+
+        def join(*leaves: Any) -> np.ndarray:
+            host = [np.asarray(leaf) for leaf in leaves]
+            return np.stack([host[place % len(host)][place // len(host)] for place in places])
 
         return jax.tree.map(join, *shards)
 

@@ -61,6 +61,13 @@ class TrainState(NamedTuple):
     model_state: PyTree
 
 
+class Trained(NamedTuple):
+    """What predicts: all that is kept of a model once it is trained."""
+
+    params: PyTree  # as the optimiser wants them evaluated
+    model_state: PyTree
+
+
 class Record(NamedTuple):
     """Digests and sketches taken while a trial runs; taking them changes no bit of the training."""
 

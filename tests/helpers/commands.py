@@ -168,9 +168,11 @@ def finish(process: subprocess.Popen[str]) -> Ended:
 
 def arrays(workdir: Path) -> dict[str, np.ndarray]:
     """Every array that a finished study left, by file and name; its table's columns are lists."""
+    params = sorted((workdir / "params").glob("*.npz"))
+    names = [*ARRAYS, "preprocessing", *(f"params/{path.stem}" for path in params)]
     found = {
         f"{name}/{key}": value
-        for name in ARRAYS
+        for name in names
         for key, value in files.read_npz(workdir / f"{name}.npz").items()
     }
     columns = files.read_parquet(workdir / "trials.parquet")
