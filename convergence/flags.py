@@ -33,9 +33,14 @@ _SWITCHES: dict[str, tuple[Any, str]] = {
     "tensorboard": (True, "write TensorBoard event files"),
     "platform": ("auto", f"where to run ({', '.join(command.PLATFORMS)})"),
     "workers": (0, "trials that run at once on CPU (0: one for each usable core)"),
+    "compilation_cache": (
+        "auto",
+        "folder that keeps compiled programs for the next start (auto: convergence-lab in"
+        " $XDG_CACHE_HOME or ~/.cache, unless JAX_COMPILATION_CACHE_DIR is set; none: keep none)",
+    ),
     "dry_run": (False, "tell trials, memory and estimated time; train nothing"),
 }
-_NOT_REPEATED = ("workdir", "overwrite", "resume", "allow_drift", "dry_run")
+_NOT_REPEATED = ("workdir", "overwrite", "resume", "allow_drift", "compilation_cache", "dry_run")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Options:
         extra: the experiment's own flags, by name.
         preset: "" where none applies.
         workers: threads that train on CPU; 0 for one for each usable core.
+        compilation_cache: as `compilation_cache.enable` takes it.
     """
 
     name: str
@@ -62,6 +68,7 @@ class Options:
     tensorboard: bool = True
     platform: str = "auto"
     workers: int = 0
+    compilation_cache: str = "auto"
     preset: str = ""
     dry_run: bool = False
     explicit: frozenset[str] = frozenset()
@@ -308,6 +315,10 @@ def launch(
 
     def run() -> None:
         command.check_platform(options.platform)
+        if not options.dry_run:
+            from convergence import compilation_cache
+
+            compilation_cache.enable(options.compilation_cache, command.say)
         main(options)
 
     sys.exit(command.guarded(run, name, options.workdir, arguments))
