@@ -1,11 +1,12 @@
 """Compiled programs are kept on disk, so that the second start of a study need not compile.
 
-They live in ``convergence-lab/xla-…`` below ``$XDG_CACHE_HOME`` (or ``~/.cache``), a folder for each
-processor and set of versions: an executable fits the machine that it was compiled on. A program read
-back is the one that was written, so its bits are the same. Whoever can write to the folder can make
-this user run code; it is the user's alone, and what belongs to somebody else is not used.
+They live in ``convergence-lab/xla-…`` below ``$XDG_CACHE_HOME`` (or ``~/.cache``), a folder for
+each processor and set of versions: an executable fits the machine that it was compiled on. A
+program read back is the one that was written, so its bits are the same. Whoever can write to the
+folder can make this user run code; it is the user's alone, and what belongs to somebody else is not
+used.
 
-Scripts call `enable` before they compile anything; experiments do so by themselves.
+Scripts call `enable`; experiments do so by themselves. The processes that they start inherit it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ AUTO, OFF = "auto", ("none", "")
 LIMIT = 2**29  # bytes of entries, of all processors and versions
 _LEAST_FREE = 2**26  # bytes of free space below which nothing is kept
 FLAG = "compilation_cache"
+_FALSE = ("false", "0", "no", "off", "n", "f")  # as JAX reads its environment
 
 
 class _Unusable(Exception):
@@ -134,17 +136,14 @@ def enable(choice: str = AUTO, say: Callable[[str], None] = _to_stderr) -> Path 
         UserError: a folder was named that cannot be used. With auto that is a line said, and the
             programs are compiled.
     """
-    import jax
-    from jax.experimental.compilation_cache import compilation_cache as jax_cache
-
     if choice in OFF:
-        jax.config.update("jax_compilation_cache_dir", None)
-        jax_cache.reset_cache()
+        _set("jax_enable_compilation_cache", "false")
         return None
     if choice == AUTO:
-        own = jax.config.jax_compilation_cache_dir
-        if own is not None or not jax.config.jax_enable_compilation_cache:
-            return Path(own) if own and jax.config.jax_enable_compilation_cache else None
+        own = _setting("jax_compilation_cache_dir")
+        refused = _setting("jax_enable_compilation_cache").lower() in _FALSE
+        if own or refused:
+            return None if refused else Path(own)
     try:
         root = usual_root() if choice == AUTO else Path(choice).expanduser().absolute()
         folder = prepare(root, say)
@@ -153,14 +152,37 @@ def enable(choice: str = AUTO, say: Callable[[str], None] = _to_stderr) -> Path 
             raise UserError(f"cannot keep compiled programs there: {error}.", FLAG) from error
         say(f"note: compiled programs are not kept ({error}); --{FLAG} names another folder")
         return None
-    jax.config.update("jax_enable_compilation_cache", True)
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    _set("jax_enable_compilation_cache", "true")
+    _set("jax_compilation_cache_dir", str(folder))
     # JAX keeps only what took a second to compile, unless told otherwise.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    jax_cache.reset_cache()  # it may have looked for a folder already
+    _set("jax_persistent_cache_min_compile_time_secs", "0")
+    _set("jax_persistent_cache_min_entry_size_bytes", "-1")
     # An entry that another process is writing, or a disk just full, costs a compilation; the next
     # start clears up.
     for what in ("reading", "writing"):
         warnings.filterwarnings("ignore", f"Error {what} persistent compilation cache")
     return folder
+
+
+def _setting(name: str) -> str:
+    """A setting of JAX's as text, "" if it is not made; JAX is not imported for it."""
+    if "jax" not in sys.modules:
+        return os.environ.get(name.upper(), "")
+    import jax
+
+    value = getattr(jax.config, name)
+    return "" if value is None else str(value)
+
+
+def _set(name: str, value: str) -> None:
+    """Makes a setting of JAX's; by the environment, which it reads, where it is still to come."""
+    os.environ[name.upper()] = value
+    if "jax" not in sys.modules:
+        return
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    kind = type(getattr(jax.config, name))
+    typed = value == "true" if kind is bool else kind(value) if kind in (int, float) else value
+    jax.config.update(name, typed)
+    compilation_cache.reset_cache()  # it may have looked for a folder already

@@ -24,6 +24,10 @@ from convergence.errors import UserError, unknown_name
 Presets = Mapping[str, Mapping[str, Any]]
 Extra = Mapping[str, tuple[Any, ...]]  # name: (default, help) or (default, help, choices)
 _GROUPS = {"data": "data", "model": "model", "train": "training", "run": "run"}
+_CACHE_HELP = (
+    "folder that keeps compiled programs for the next start (auto: convergence-lab in"
+    " $XDG_CACHE_HOME or ~/.cache, unless JAX_COMPILATION_CACHE_DIR is set; none: keep none)"
+)
 # name: (default, help); what belongs to a command, not to the study.
 _SWITCHES: dict[str, tuple[Any, str]] = {
     "workdir": ("", "folder of the results (default: runs/NAME)"),
@@ -33,11 +37,7 @@ _SWITCHES: dict[str, tuple[Any, str]] = {
     "tensorboard": (True, "write TensorBoard event files"),
     "platform": ("auto", f"where to run ({', '.join(command.PLATFORMS)})"),
     "workers": (0, "trials that run at once on CPU (0: one for each usable core)"),
-    "compilation_cache": (
-        "auto",
-        "folder that keeps compiled programs for the next start (auto: convergence-lab in"
-        " $XDG_CACHE_HOME or ~/.cache, unless JAX_COMPILATION_CACHE_DIR is set; none: keep none)",
-    ),
+    "compilation_cache": ("auto", _CACHE_HELP),
     "dry_run": (False, "tell trials, memory and estimated time; train nothing"),
 }
 _NOT_REPEATED = ("workdir", "overwrite", "resume", "allow_drift", "compilation_cache", "dry_run")
@@ -312,6 +312,7 @@ def launch(
         command.say(f"{name}: {error}")
         sys.exit(command.MISTAKE)
     command.set_environment(options.platform)
+    command.spare_the_collector()
 
     def run() -> None:
         command.check_platform(options.platform)

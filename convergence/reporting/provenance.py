@@ -155,8 +155,11 @@ def _compilation_cache() -> str | None:
     """The folder of compiled programs, or None where none is used."""
     import jax
 
-    used = jax.config.jax_enable_compilation_cache and jax.config.jax_compilation_cache_dir
-    return str(used) if used else None
+    told = [
+        getattr(jax.config, f"jax_{name}")
+        for name in ("enable_compilation_cache", "compilation_cache_dir")
+    ]
+    return str(told[1]) if all(told) else None
 
 
 def processor() -> tuple[str, str]:
