@@ -1,8 +1,8 @@
-"""Where the time of a start goes: the phases of `experiments.train`, with and without kept programs.
+"""Where a start's time goes: the phases of `experiments.train`, with and without kept programs.
 
 Each round starts the experiment as a user does, compiling all (`--compilation_cache=none`), filling
-an empty folder of compiled programs, and finding them there; then once more each with a clock at its
-phases. The orders are interleaved, and the medians over the rounds are told.
+an empty folder of compiled programs, and finding them there; each of the three once more with a
+clock at its phases. The three are interleaved, and the medians over the rounds are told.
 
     python scripts/start_up.py --rounds=5 [--preset=smoke …]      (more flags go to the experiment)
 """
@@ -89,17 +89,17 @@ class Clock:
 
         setattr(owner, name, timed)
 
-    def listen(self, event: str, duration: float, **about: Any) -> None:
-        """Takes an event of JAX's that has just ended; what happened within it counts for itself."""
+    def listen(self, event: str, duration_secs: float, **about: Any) -> None:
+        """Takes an event of JAX's that has just ended; what lay within it counts for itself."""
         name = INSIDE.get(event.rpartition("/")[2])
         if name is None:
             return
-        start, own = time.perf_counter() - duration, duration
+        start, own = time.perf_counter() - duration_secs, duration_secs
         with self._lock:
             before = self._events.setdefault(threading.get_ident(), [])
             while before and before[-1][0] >= start:
                 own -= before.pop()[1]
-            before.append((start, duration))
+            before.append((start, duration_secs))
             self.add(name, max(own, 0.0))
 
 
@@ -138,7 +138,7 @@ def _timed_main(clock: Clock, main: Callable[[Any], None]) -> Callable[[Any], No
             import jax
         jax.monitoring.register_event_duration_secs_listener(clock.listen)
         with clock.phase("import flax and optax"):
-            import flax.linen
+            import flax.linen  # noqa: F401
             import optax  # noqa: F401
         with clock.phase("import scipy.special"):
             import scipy.special  # noqa: F401
@@ -248,10 +248,8 @@ def main() -> None:
         print(f"{seconds:6.2f} s  {name}")
     print()
     print(table(measure(known.rounds, flags or ["--preset=smoke"])))
-    print(
-        "none: nothing kept; filling: an empty folder; kept: the second start. 'of it': JAX's own"
-    )
-    print("times in training and in laying out, summed over threads.")
+    print("none: nothing kept; filling: an empty folder; kept: the second start.")
+    print("of it: JAX's own times in training and in laying out, summed over threads.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Programs kept on disk: where, when not, whose, and that a program read back gives the same bits."""
+"""Programs kept on disk: where, when not, whose; and that the same bits come of them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
 
 
 def test_programs_are_kept_in_a_folder_of_the_users_own(session: Session) -> None:
-    """Protects the promise of where programs are, that it is said, and that nobody else is let in."""
+    """Protects the promise of where programs are, that it is said, and that none else is let in."""
     folder = session.enable()
     assert folder is not None
     assert folder.parent == session.root
@@ -159,7 +159,7 @@ def test_without_a_usable_folder_all_is_compiled(
 def test_a_folder_that_others_may_write_is_not_used(
     mode: int, session: Session, tmp_path: Path
 ) -> None:
-    """Protects from other users' programs: who can write the folder could make this user run them."""
+    """Protects from other users' programs: who can write to the folder could have them run."""
     folder = session.enable()
     assert folder is not None
     del os.environ["JAX_COMPILATION_CACHE_DIR"]
@@ -180,7 +180,7 @@ def test_a_folder_that_others_may_write_is_not_used(
 def test_jax_is_told_where_it_is_there_already(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Protects scripts that import JAX first: its settings are changed, not the environment alone."""
+    """Protects scripts that import JAX first: its settings change, not the environment alone."""
     monkeypatch.setitem(compilation_cache.sys.modules, "jax", jax)
     before = {name: getattr(jax.config, name) for name in SETTINGS}
     try:

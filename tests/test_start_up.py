@@ -52,7 +52,7 @@ def test_events_within_events_count_once(
 
 
 def test_the_table_tells_every_phase(start_up: ModuleType) -> None:
-    """Protects the columns: a phase that only one way has is told for it, and not for the others."""
+    """Protects the columns: a phase that one way alone has is told for it alone."""
     text = start_up.table({"none": {"a": 1.234, "b": 2.0}, "kept": {"a": 0.5}})
     assert [line.split() for line in text.splitlines()] == [
         ["seconds", "none", "kept"],
