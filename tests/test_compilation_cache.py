@@ -199,12 +199,13 @@ def test_jax_is_told_where_it_is_there_already(
         commands.compilation_cache.reset_cache()
 
 
-# The system ends the process in the midst of the first file that grows beyond the limit.
+# The system ends the process in the midst of the first file that grows beyond the limit: a program
+# (a new workdir's reserve has 65,536 bytes).
 KILLED = """
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-resource.setrlimit(resource.RLIMIT_FSIZE, (70_000, 70_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (66_000, 66_000))
 """
 HITS = """
 import atexit, jax
@@ -227,7 +228,13 @@ QUIET = {"JAX_COMPILATION_CACHE_DIR": "", "JAX_ENABLE_COMPILATION_CACHE": "true"
 
 def trained(programs: str, workdir: Path, before: str = HITS) -> Ended:
     """A small study in a process of its own."""
-    flags = [*SMALL, f"--workdir={workdir}", f"--compilation_cache={programs}", "--notensorboard"]
+    flags = [
+        *SMALL,
+        "--model=linear",
+        f"--workdir={workdir}",
+        f"--compilation_cache={programs}",
+        "--notensorboard",
+    ]
     process = start(["-c", before + LAUNCH, *flags], Path(programs), **QUIET)
     return finish(process)
 
