@@ -168,6 +168,9 @@ def test_a_folder_that_others_may_write_is_not_used(
         assert session.enable() is None
         assert f"other users may write to {path}" in session.said[0]
         path.chmod(0o700)
+    folder.chmod(0o1777)  # others cannot rename what is in it, but add to it
+    assert session.enable() is None
+    folder.chmod(0o700)
     session.root.chmod(0o1777)  # as /tmp: others cannot rename what is ours
     assert session.enable() == folder
     moved = tmp_path / "moved"
