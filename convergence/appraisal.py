@@ -10,14 +10,14 @@ import numpy as np
 
 from convergence import names
 from convergence.analysis.power import SeedsNeeded
-from convergence.analysis.spread import Spread, spread
 from convergence.analysis.statistics import student_mean
 from convergence.analysis.two_way import mean_squares
 from convergence.analysis.verdict import Claim, Verdict, decide_family
-from convergence.challenges import DEFAULT, FACTORS, Asked, Comparison, Design, sources
+from convergence.challenges import DEFAULT, FACTORS, Asked, Comparison, Design
 from convergence.history import History
 from convergence.spec import Arm, RunSpec
 
+SAME_RUN = "all seeds are the same run"
 LEAD = 1.0  # standard errors by which a change must lead to be built upon; confirmation decides
 
 
@@ -87,7 +87,7 @@ def _as_asked(comparison: Comparison, verdict: Verdict) -> Verdict:
     if comparison.measure != "distance":
         return verdict
     margin, claim = comparison.claim.margin, comparison.claim
-    pairs = 2 if claim.treatment == claim.control else 1
+    pairs = 2 if comparison.unit == "pair of seeds" else 1  # seeds that one takes
     needed = verdict.seeds_needed
     reason = verdict.reason
     return dataclasses.replace(
@@ -97,6 +97,7 @@ def _as_asked(comparison: Comparison, verdict: Verdict) -> Verdict:
         low=max(verdict.low + margin, 0.0),
         high=verdict.high + margin,
         reason="negligible" if reason == "reversed" else reason,
+        smallest_detectable=verdict.smallest_detectable + margin,
         seeds_needed=SeedsNeeded(
             *(None if n is None else pairs * n for n in (needed.to_hold, needed.to_fail))
         ),
@@ -108,6 +109,16 @@ def _tested(comparison: Comparison) -> Claim:
     if comparison.measure != "distance":
         return comparison.claim
     return dataclasses.replace(comparison.claim, margin=NO_MARGIN)
+
+
+def _single(history: History, comparison: Comparison) -> bool:
+    """Whether all arms that a comparison reads are copies of one run each.
+
+    Distances are taken between trials: that they are copies is what a distance of zero says.
+    """
+    claim = comparison.claim
+    arms = {claim.treatment, claim.control, *comparison.clean} - {""}
+    return comparison.measure != "distance" and all(history.copies(arm) for arm in arms)
 
 
 def decide(
@@ -124,11 +135,17 @@ def decide(
     found: dict[int, Verdict] = {}
     for members in families.values():
         pairs = [samples(history, one) for one in members]
+        single = [_single(history, one) for one in members]
+        pairs = [(p[0][:1], p[1][:1]) if alone else p for p, alone in zip(pairs, single)]
         verdicts = decide_family(
-            [_tested(one) for one in members], [p[0] for p in pairs], [p[1] for p in pairs]
+            [_tested(one) for one in members],
+            [p[0] for p in pairs],
+            [p[1] for p in pairs],
+            units=[one.unit for one in members],
         )
-        told = (_as_asked(one, verdict) for one, verdict in zip(members, verdicts))
-        found |= {id(one): verdict for one, verdict in zip(members, told)}
+        for one, verdict, alone in zip(members, verdicts, single):
+            told = dataclasses.replace(verdict, reason=SAME_RUN) if alone else verdict
+            found[id(one)] = _as_asked(one, told)
     return [(one, found.get(id(one))) for one in asked]
 
 
@@ -291,42 +308,3 @@ def confirm(history: History) -> Verdict:
     treatment = history.row_scores(RECOMMENDED, metric, test=True)
     control = history.row_scores(DEFAULT, metric, test=True)
     return decide_family([confirmation_claim(history.study.run)], [treatment], [control])[0]
-
-
-def spreads(history: History) -> list[tuple[str, Spread]]:
-    """The spread of the metric over seeds when each source varies alone, and all that vary do."""
-    metric = history.study.run.metric
-    arms = [(f"only {s} varies", s) for s in sources(history.study.setting)]
-    found = [(label, history.of_arm(arm, metric, "clean")) for arm, label in arms]
-    varied = "+".join(s for s in history.study.run.vary if s in sources(history.study.setting))
-    found.append((varied or "nothing", history.of_arm(DEFAULT, metric, "clean")))
-    return [(label, spread(values)) for label, values in found]
-
-
-def rates(history: History) -> list[tuple[float, str]]:
-    """Each learning rate of the study, ascending, and what it was at this length of run.
-
-    ``useful`` is within the margin of the best mean; below the best lies ``too low``, above it
-    ``too high``, and ``diverges`` is said of a rate of which any seed does.
-    """
-    run = history.study.run
-    sign = 1.0 if run.metric in names.HIGHER_IS_BETTER else -1.0
-    base = history.study.setting.train.learning_rate
-    arms = {arm.name: dict(arm.changes) for arm in history.study.arms}
-    found = {base: DEFAULT}
-    found |= {c["learning_rate"]: name for name, c in arms.items() if set(c) == {"learning_rate"}}
-    means = {}
-    for rate, arm in found.items():
-        values = history.of_arm(arm, run.metric, "clean")
-        means[rate] = float("nan") if np.isnan(values).any() else sign * float(values.mean())
-    fine = {rate: mean for rate, mean in means.items() if mean == mean}
-    best = max(fine, key=lambda rate: fine[rate]) if fine else base
-
-    def word(rate: float) -> str:
-        if rate not in fine:
-            return "diverges"
-        if fine[rate] >= fine[best] - run.margin:
-            return "useful"
-        return "too low" if rate < best else "too high"
-
-    return [(rate, word(rate)) for rate in sorted(means)]

@@ -12,8 +12,10 @@ from typing import Any
 
 from convergence import names
 from convergence.analysis.claim import Claim, Kind
+from convergence.analysis.telling import Unit
 from convergence.data import Dataset
 from convergence.models import MODELS
+from convergence.sources import sources
 from convergence.spec import Arm, Setting, StudySpec
 
 DEFAULT = "default"
@@ -51,6 +53,14 @@ class Comparison:
     claim: Claim
     measure: str = "metric"
     clean: tuple[str, str] = ("", "")
+
+    @property
+    def unit(self) -> Unit:
+        """What a pair of its trials is."""
+        if self.measure != "distance":
+            return "seed"
+        same = self.claim.treatment == self.claim.control
+        return "pair of seeds" if same else "pair of twins"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,11 +133,6 @@ def _rates(setting: Setting) -> Iterator[tuple[str, Arm]]:
             yield "schedule", Arm.of(f"schedule={schedule}", schedule=schedule)
 
 
-def sources(setting: Setting) -> tuple[str, ...]:
-    """The sources of randomness that this setting has."""
-    return ("init", "order", *(["dropout"] if setting.model.dropout else []), "split")
-
-
 def _sources(setting: Setting) -> Iterator[tuple[str, Arm]]:
     for source in sources(setting):
         yield "", Arm.of(f"only {source} varies", vary=(source,))
@@ -165,9 +170,11 @@ def design(setting: Setting, dataset: Dataset, vary: tuple[str, ...]) -> Design:
     task = dataset.task
     spoiled = tuple(dict.fromkeys((*vary, "corrupt")))
     user_model = setting.model.model not in names.MODELS
-    hidden = () if user_model else setting.model.hidden
-    if not hidden and not user_model:
-        hidden = MODELS[setting.model.model][len(dataset.shape)].default_hidden
+    hidden: tuple[int, ...] = ()
+    if not user_model:
+        usual = MODELS[setting.model.model][len(dataset.shape)].default_hidden
+        # A model without widths of its own (linear) has none, whatever the flag says.
+        hidden = (setting.model.hidden or usual) if usual else ()
     tagged = [
         *_weights(setting),
         *_scaled(setting),

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convergence import appraisal, challenges, spec, wording
+from convergence import appraisal, challenges, overview, spec, wording
 from convergence import laboratory as lab
 from convergence.analysis.verdict import Verdict
 from convergence.appraisal import Choice
@@ -225,7 +225,7 @@ def closing_text(laboratory: lab.Laboratory, outcome: Outcome, told: Mapping[str
 def rates_text(outcome: Outcome) -> str:
     """One line on the range of learning rates (claim 3a): too low, useful, too high, diverging."""
     words: dict[str, list[str]] = {}
-    for rate, word in appraisal.rates(outcome.history):
+    for rate, word in overview.rates(outcome.history):
         words.setdefault(word, []).append(tables.number(rate))
     told = "; ".join(f"{word}: {', '.join(rates)}" for word, rates in words.items())
     return f"Learning rates at this length – {told}"
@@ -239,10 +239,10 @@ def summary(outcome: Outcome) -> dict[str, Any]:
     """summary.json: all that the tables say, for machines."""
     history, verdict = outcome.history, outcome.verdict
     asked = [dataclasses.asdict(one) for one, _ in outcome.told if isinstance(one, Asked)]
-    spreads = appraisal.spreads(history)
+    spreads = overview.spreads(history)
     return {
         "arms": lab.arm_table(history, history.study.run.metric, "clean"),
-        "rates": [{"rate": rate, "was": word} for rate, word in appraisal.rates(history)],
+        "rates": [{"rate": rate, "was": word} for rate, word in overview.rates(history)],
         "spread": [{"varies": label} | dataclasses.asdict(s) for label, s in spreads],
         "topics": {str(number): topic for number, topic in TOPICS.items()},
         "verdicts": [v.to_json() for _, v in outcome.told if v],

@@ -24,6 +24,10 @@ from convergence.errors import UserError, unknown_name
 Presets = Mapping[str, Mapping[str, Any]]
 Extra = Mapping[str, tuple[Any, ...]]  # name: (default, help) or (default, help, choices)
 _GROUPS = {"data": "data", "model": "model", "train": "training", "run": "run"}
+_CACHE_HELP = (
+    "folder that keeps compiled programs for the next start (auto: convergence-lab in"
+    " $XDG_CACHE_HOME or ~/.cache, unless JAX_COMPILATION_CACHE_DIR is set; none: keep none)"
+)
 # name: (default, help); what belongs to a command, not to the study.
 _SWITCHES: dict[str, tuple[Any, str]] = {
     "workdir": ("", "folder of the results (default: runs/NAME)"),
@@ -34,10 +38,11 @@ _SWITCHES: dict[str, tuple[Any, str]] = {
     "tensorboard_trials": (0, "so many first trials get a TensorBoard run of their own"),
     "platform": ("auto", f"where to run ({', '.join(command.PLATFORMS)})"),
     "workers": (0, "trials that run at once on CPU (0: one for each usable core)"),
+    "compilation_cache": ("auto", _CACHE_HELP),
     "dry_run": (False, "tell trials, memory and estimated time; train nothing"),
 }
 MOST_RUNS = 500  # of single trials
-_NOT_REPEATED = ("workdir", "overwrite", "resume", "allow_drift", "dry_run")
+_NOT_REPEATED = ("workdir", "overwrite", "resume", "allow_drift", "compilation_cache", "dry_run")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Options:
         preset: "" where none applies.
         tensorboard_trials: so many first trials get a TensorBoard run of their own.
         workers: threads that train on CPU; 0 for one for each usable core.
+        compilation_cache: as `compilation_cache.enable` takes it.
     """
 
     name: str
@@ -66,6 +72,7 @@ class Options:
     tensorboard_trials: int = 0
     platform: str = "auto"
     workers: int = 0
+    compilation_cache: str = "auto"
     preset: str = ""
     dry_run: bool = False
     explicit: frozenset[str] = frozenset()
@@ -322,9 +329,14 @@ def launch(
         command.say(f"{name}: {error}")
         sys.exit(command.MISTAKE)
     command.set_environment(options.platform)
+    command.spare_the_collector()
 
     def run() -> None:
         command.check_platform(options.platform)
+        if not options.dry_run:
+            from convergence import compilation_cache
+
+            compilation_cache.enable(options.compilation_cache, command.say)
         main(options)
 
     sys.exit(command.guarded(run, name, options.workdir, arguments))

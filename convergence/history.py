@@ -83,6 +83,14 @@ class History:
         """float64[seeds] of one arm, in the order of replicas; NaN where a trial diverged."""
         return self.final(metric, split)[self.rows_of(arm)]
 
+    def copies(self, arm: str) -> bool:
+        """Whether the arm has several trials, and all are one run: the same in every record."""
+        index = self.rows_of(arm)
+        if len(index) < 2 or "fingerprint" not in self.arrays:
+            return False
+        several = (values[index] for values in self.arrays.values())
+        return all(np.array_equal(v, np.broadcast_to(v[:1], v.shape), _nan(v)) for v in several)
+
     def curve(self, metric: str, split: str = "validation") -> np.ndarray:
         """float64[trials, evaluations] of a metric over the run."""
         return self.arrays[f"eval/{split}/{metric}"].astype(np.float64)
@@ -178,3 +186,8 @@ class History:
         scale = np.array([view.y_scale for view in views])[:, None]
         mean = np.array([view.y_mean for view in views])[:, None]
         return outputs[..., 0] / scale + mean
+
+
+def _nan(values: np.ndarray) -> bool:
+    """Whether an array can hold NaN, which a copy repeats."""
+    return values.dtype.kind in "fc"

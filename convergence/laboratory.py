@@ -23,6 +23,7 @@ from convergence.live import Live
 from convergence.reporting import files, provenance, tables, tensorboard
 from convergence.reporting.progress import Progress, duration
 from convergence.reporting.workdir import Workdir
+from convergence.sources import effective
 from convergence.spec import Arm, StudySpec
 from convergence.study import Machine, Study, resolve
 from convergence.training.blocks import Want
@@ -31,6 +32,7 @@ from convergence.training.population import Population
 SUMMARY = "tables/summary.txt"
 SECONDS_PER_FLOP = 1 / 20e9  # of one CPU core on small matrices; for --dry_run's estimate only
 SECONDS_PER_PROGRAM = 6.0  # to compile one
+ALIKE = "note: nothing that --vary names has an effect here: all seeds will be the same run"
 UNTRAINED = "note: 0 steps: nothing was trained, all figures are of the initial weights"
 LEFTOVERS = ("", "blocks", "checkpoints", "params", "tables")  # folders with files half-written
 
@@ -287,11 +289,13 @@ def opening(study: StudySpec, runner: Study, options: Options) -> str:
     plan, dataset = runner.plan, runner.plan.dataset
     view = plan.view(0, int(plan.replicas[0]))
     rows = f"{len(view.train)} training, {len(view.validation)} validation, {len(plan.test)} test"
+    varied = effective(study.setting, study.run.vary)
+    alike = "" if varied or study.run.num_seeds == 1 else f"\n{ALIKE}"
     return (
         f"{study.name}: {counted(len(study.arms), 'arm')} × {counted(study.run.num_seeds, 'seed')}"
         f" on {dataset.name}, {counted(plan.total_steps, 'step')}\n"
         f"rows: {rows}; metric {study.run.metric}, margin {tables.number(study.run.margin)}\n"
-        f"workdir: {options.workdir}"
+        f"workdir: {options.workdir}{alike}"
     )
 
 
@@ -326,6 +330,7 @@ def arm_table(history: History, metric: str, split: str, seed: int = 0) -> list[
     rows = []
     for index, arm in enumerate(history.arm_names):
         rng = np.random.default_rng([seed, index])
-        summary = arm_summary(history.of_arm(arm, metric, split), rng)
+        values = history.of_arm(arm, metric, split)
+        summary = arm_summary(values, rng, copies=history.copies(arm))
         rows.append({"arm": arm, "split": split, "metric": metric} | summary.to_json())
     return rows

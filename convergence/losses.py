@@ -23,7 +23,9 @@ Array = jax.Array
 Hyper = dict[str, Array]
 PerExample = Callable[[Array, Array, Hyper], Array]
 
-# Wang et al. 2019 for CIFAR-10; log 0 is cut at log 1e-4 as in the authors' program.
+# Wang et al. 2019 for CIFAR-10. The paper sets log 0 to a constant A; the authors' program, from
+# which its figures come, cuts the one-hot target at 1e-4: A is log 1e-4 = -9.21 (its power of ten
+# is -4). With A = -2 the reverse term would be mae_probability.
 SCE_ALPHA, SCE_BETA, SCE_LOG_ZERO = 0.1, 1.0, math.log(1e-4)
 
 

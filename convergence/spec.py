@@ -19,8 +19,6 @@ from convergence import names
 from convergence.errors import UserError, unknown_name
 from convergence.fields import LARGEST_SEED, check, option
 
-SPEC_VERSION = 1
-
 
 @dataclasses.dataclass(frozen=True)
 class DataSpec:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from convergence import flags
 from convergence.errors import UserError
 from convergence.flags import Options
+from convergence.sources import effective
 
 PRESETS: flags.Presets = {
     "smoke": {"steps": 16, "num_seeds": 2, "hidden": (16,), "lanes": 64, "eval_every": 8},
@@ -26,8 +27,11 @@ def main(options: Options) -> None:
     for name in ("learning_rate", "init_scale"):
         if options.setting.get(name) == 0:
             raise UserError("must be above 0 here: the comparisons multiply it.", name)
-    if not options.run.vary:
-        raise UserError("must name a source here: seeds that share all of them are copies.", "vary")
+    if not effective(options.setting, options.run.vary):
+        raise UserError(
+            "must name a source that has an effect here: seeds that share all of them are copies.",
+            "vary",
+        )
     from convergence.five import run
 
     run(options)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import plain_program
 
-from convergence import data
+from convergence import compilation_cache, data
 from convergence.spec import DataSpec, RunSpec, Setting, StudySpec, TrainSpec
 from convergence.study import Study, resolve
 from convergence.training.blocks import Want
@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="seeds of each split")
     parser.add_argument("--validation", type=float, default=0.2, help="share not trained on")
     flags = parser.parse_args()
+    compilation_cache.enable()
     engine, plain = both(flags.splits, flags.seeds, flags.validation)
     for split in range(flags.splits):
         lines = (" ".join(f"{v:.4f}" for v in table[split]) for table in (engine, plain))

@@ -159,6 +159,51 @@ def test_seeds_needed_of_pairs() -> None:
         assert (verdict.decision, verdict.seeds) == ("undecided", 4)
         assert paired.seeds_needed.to_hold
         assert verdict.seeds_needed.to_hold == 2 * paired.seeds_needed.to_hold
+        # A distance that would show lies beyond the margin, as its interval must.
+        would = paired.smallest_detectable + verdict.claim.margin
+        assert verdict.smallest_detectable == pytest.approx(would)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [
+        (1, ("not applicable", "one seed has no other to pair with")),
+        (2, ("undecided", "one pair of seeds cannot tell")),
+        (3, ("undecided", "one pair of seeds cannot tell")),
+        (4, ("fails", "negligible")),
+    ],
+)
+def test_few_pairs_of_seeds(seeds: int, expected: tuple[str, str]) -> None:
+    """Protects the words of claim 4a: of one seed there are trials, of two there is a pair."""
+    told = verdicts(history("regression", errors({}, 1.0), seeds=seeds), "regression")
+    assert decision(told["order alone moves the result"]) == expected
+    if seeds == 1:
+        assert decision(told["one flipped bit moves the result"])[1] == "one seed cannot tell"
+        assert decision(told["a start 10x larger is worse"])[1] == "one seed cannot tell"
+
+
+def test_a_lost_pair_of_seeds() -> None:
+    """Protects the note on divergence from speaking of seeds, or of arms, where pairs are meant."""
+    found = history("regression", lambda arm, k: NAN if k == 0 else 1.0 + jitter(arm, k), seeds=3)
+    verdict = verdicts(found, "regression")["init alone moves the result"]
+    assert decision(verdict) == ("undecided", "one pair of seeds cannot tell")
+    assert verdict
+    (note,) = (note for note in verdict.warnings if "diverged" in note)
+    assert note.startswith("of 1 pair of seeds one trial diverged in 1, both in 0: ")
+
+
+def test_copies_decide_nothing() -> None:
+    """Protects verdicts from one run counted eight times; and a distance of copies is told."""
+    found = history("regression", lambda arm, k: 1.0 + 0.3 * (arm == "narrow"))
+    same = np.arange(len(found.study.arms), dtype=np.uint32).repeat(2).reshape(-1, 2)
+    arm_of = [trial.arm for trial in found.trials]
+    for name in [*found.arrays]:  # rounding of the means differs by the targets' own digits
+        found.arrays[name] = found.arrays[name][[arm_of.index(arm) for arm in arm_of]]
+    found.arrays["fingerprint"] = same[arm_of]
+    told = verdicts(found, "regression")
+    for statement in ("a 8x narrower model is worse", "a start 10x larger is worse"):
+        assert decision(told[statement]) == ("undecided", "all seeds are the same run")
+    assert decision(told["init alone moves the result"])[0] == "undecided"  # 4 pairs, all alike
 
 
 def test_distances_and_divergence() -> None:
@@ -181,7 +226,12 @@ def test_distances_and_divergence() -> None:
     assert np.isnan(margin).all()
     assert np.all(apart[1:] == one.claim.margin)
     told = verdicts(found, "regression")["one flipped bit moves the result"]
-    assert decision(told) == ("holds", "control diverges")
+    assert decision(told) == ("holds", "one of a pair diverges")
+    assert told
+    assert (
+        "of 14 pairs of twins one trial diverged in 13, both in 1: effect and interval speak of the"
+        " 0 that finished" in told.warnings
+    )
 
 
 def test_harm_is_against_each_arms_own_clean_score() -> None:

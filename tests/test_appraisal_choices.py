@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from helpers.fabricated import NAN, SEEDS, WOBBLE, decision, errors, history, jitter, study
+from helpers.fabricated import NAN, decision, errors, history, jitter, study
 
 from convergence import appraisal
 from convergence.analysis.verdict import Claim
@@ -176,35 +176,3 @@ def test_confirmation() -> None:
     assert (claim.direction, claim.margin) == (-1, found.study.run.margin)
     up = appraisal.confirmation_claim(dataclasses.replace(found.study.run, metric="r2"))
     assert up.direction == 1
-
-
-def test_spreads() -> None:
-    """Protects the table of sources: each source's own arm, then what varies together."""
-    found = history(
-        "regression",
-        lambda arm, k: 1.0 + (0.1 if arm == "only init varies" else 0.01) * WOBBLE[k, 3],
-    )
-    told = appraisal.spreads(found)
-    assert [label for label, _ in told] == ["init", "order", "split", "init+order"]
-    by = dict(told)
-    assert by["init"].sd == pytest.approx(10 * by["order"].sd, rel=1e-6)
-    assert by["init"].n == SEEDS
-    assert by["init+order"].sd == pytest.approx(by["order"].sd)
-
-
-@pytest.mark.parametrize("task", ["regression", "classification"])
-def test_rates(task: str) -> None:
-    """Protects claim 3a's line: each rate in order, and what it was at this length."""
-    scores = {"rate=0.0001": 0.5, "rate=0.0003": 0.1, "rate=0.003": 0.005, "rate=0.01": 0.2}
-
-    def error(arm: str, replica: int) -> float:
-        if arm == "rate=0.1":
-            return NAN if replica == 0 else 0.1
-        return 0.3 + scores.get(arm, 0.0) + 1e-4 * WOBBLE[replica, 0]
-
-    found = appraisal.rates(history(task, error))
-    assert [rate for rate, _ in found] == pytest.approx([1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 0.1])
-    words = ["too low", "too low", "useful", "useful", "too high", "diverges"]
-    assert [word for _, word in found] == words
-    lost = appraisal.rates(history(task, lambda arm, replica: NAN))
-    assert {word for _, word in lost} == {"diverges"}

@@ -34,3 +34,19 @@ def test_arm_summary_counts_what_diverged() -> None:
 def test_arm_summaries_are_strict_json(values: list[float]) -> None:
     """Protects summary.json from arms of which little or nothing finished."""
     json.dumps(arm_summary(values, rng(), replicates=999).to_json(), allow_nan=False)
+
+
+def test_copies_have_no_interval() -> None:
+    """Protects from an interval of no width: one run made five times is one run."""
+    for value, diverged in ((0.4, 0), (math.nan, 5)):
+        summary = arm_summary([value] * 5, rng(), copies=True)
+        assert (summary.n, summary.mean.n, summary.diverged_count) == (
+            5,
+            int(not diverged),
+            diverged,
+        )
+        assert not math.isfinite(summary.mean.low)
+        assert not math.isfinite(summary.mean.high)
+        assert math.isnan(summary.sd)
+        assert summary.warnings == (summary.mean.warning,)
+        assert "all 5 seeds are the same run" in summary.mean.warning

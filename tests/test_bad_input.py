@@ -127,6 +127,8 @@ MISTAKES = [
     ("five_challenges", "--learning_rate=0", r"--learning_rate: must be above 0"),
     ("five_challenges", "--init_scale=0", r"--init_scale: must be above 0"),
     ("five_challenges", "--vary=", r"--vary: must name a source"),
+    ("five_challenges", "--vary=augment,dropout", r"--vary: must name a source that has an effect"),
+    ("train", "--compilation_cache=/dev/null/x", r"--compilation_cache: cannot keep compiled pro"),
 ]
 
 

@@ -277,6 +277,6 @@ def test_ctrl_c(base: Path, whole: Path, tmp_path: Path) -> None:
     assert told is not None
     command = shlex.split(told[1])
     assert command[:3] == ["python", "-m", "experiments.train"]
-    again = finish(start(command[1:], programs))
+    again = launch("train", *command[3:])  # its words, in this process: it has the programs
     assert again.status == 0, again.err
     assert commands.differing(workdir, whole) == []

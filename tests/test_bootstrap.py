@@ -117,3 +117,14 @@ def test_generators_decide_the_draws() -> None:
     """Protects repeatability: the same generator state gives the same interval."""
     assert bootstrap_t(SAMPLE, 0.95, rng()) == bootstrap_t(SAMPLE, 0.95, rng())
     assert iqm_bca(SAMPLE, 0.95, rng(), 999) == iqm_bca(SAMPLE, 0.95, rng(), 999)
+
+
+@pytest.mark.parametrize("sample", [[0.2, 0.5], [0.2, 0.5, 0.9]])
+def test_an_iqm_of_few_values_is_their_mean(sample: list[float]) -> None:
+    """Protects from an interval that is the range of two values, whatever its level."""
+    interval, student = iqm_bca(sample, 0.95, rng()), paired_t(sample)
+    assert interval.estimate == pytest.approx(np.mean(sample))
+    assert (interval.low, interval.high) == (student.low, student.high)
+    assert interval.method == "Student t"
+    assert f"n = {len(sample)}: too few values for an IQM" in interval.warning
+    assert iqm_bca([*sample, 1.0, 1.4], 0.95, rng()).method == "IQM BCa"

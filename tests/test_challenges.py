@@ -20,6 +20,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("classification", {}),
     ("regression", {}),
     ("classification", {"model": "linear", "hidden": ()}),
+    ("regression", {"model": "linear", "hidden": (16,)}),
     ("classification", {"init": "orthogonal", "schedule": "cosine", "loss": "gce"}),
     ("classification", {"init": "zeros", "schedule": "drop", "loss": "cross_entropy"}),
     ("classification", {"loss": "hinge", "dropout": 0.2, "weight_decay": 0.01}),
@@ -167,9 +168,10 @@ def test_what_is_compared_where_the_setting_has_it_already() -> None:
 
 def test_what_cannot_be_asked() -> None:
     """Protects models without widths, and a start of zeros, from questions that mean nothing."""
-    told = claims("regression", model="linear", hidden=())
-    for statement in ("an 8x narrower model is worse", "a wider model has the larger gap"):
-        assert told[statement] == ("", "this model or setting has no such arm")
+    for hidden in ((), (16,)):  # a preset's or a flag's: linear has no use for it
+        told = claims("regression", model="linear", hidden=hidden)
+        for statement in ("an 8x narrower model is worse", "a wider model has the larger gap"):
+            assert told[statement] == ("", "this model or setting has no such arm")
     assert claims("regression", init="zeros")["all weights zero is worse"][0] == ""
 
 

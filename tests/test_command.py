@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import subprocess
@@ -259,6 +261,40 @@ def test_experiments_start_without_jax() -> None:
     command_line = [sys.executable, "-c", program, *experiments()]
     done = subprocess.run(command_line, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_engine_imports_what_it_needs() -> None:
+    """Protects every start: what only some studies need is imported by those.
+
+    scikit-learn and scipy.stats cost half a second each, polars and TensorBoard are for the end.
+    """
+    program = textwrap.dedent(
+        """
+        import sys
+        from convergence import data, laboratory, spec, wording
+        data.load(spec.DataSpec())
+        late = ("sklearn", "scipy.stats", "polars", "tensorboard", "matplotlib")
+        print([name for name in late if name in sys.modules])
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_the_collector_is_spared() -> None:
+    """Protects a start's tenth: the collector looks seldom; where it looks less, that stays."""
+    before = gc.get_threshold()
+    try:
+        command.spare_the_collector()
+        assert gc.get_threshold()[0] >= 50_000
+        gc.set_threshold(10**6, 5, 5)
+        command.spare_the_collector()
+        assert gc.get_threshold() == (10**6, 5, 5)
+    finally:
+        gc.set_threshold(*before)
+        atexit.unregister(gc.freeze)
 
 
 def test_the_list_of_experiments() -> None:

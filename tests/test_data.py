@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from convergence import data, names
+from convergence.data import bundled
 from convergence.errors import UserError
 from convergence.spec import DataSpec
 
@@ -208,3 +209,17 @@ def test_import_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_digits_are_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects the default dataset, which is read from scikit-learn's file without importing it.
+
+    Where the file is not found, scikit-learn is asked.
+    """
+    from sklearn.datasets import load_digits
+
+    raw, found = load_digits(), data.load(DataSpec())
+    np.testing.assert_array_equal(found.x, raw.data.astype(np.float32))
+    np.testing.assert_array_equal(found.y, raw.target)
+    monkeypatch.setattr(bundled.importlib.util, "find_spec", lambda name: None)
+    assert data.load(DataSpec()).digest == found.digest

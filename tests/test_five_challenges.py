@@ -236,6 +236,7 @@ def written(path: Path, rows: np.ndarray, kinds: np.ndarray) -> None:
     path.write_text("\n".join(["a,b,c,d,kind", *lines]) + "\n")
 
 
+@pytest.mark.slow  # two whole main jobs; test_study's test of a test file is the quick one
 def test_the_test_file_moves_nothing_but_the_confirmation(base: Path, tmp_path: Path) -> None:
     """Protects the held-out discipline: other test rows change no trial, no claim, no choice."""
     dataset = data.load(spec.DataSpec(dataset="iris"))

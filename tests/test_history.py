@@ -211,3 +211,17 @@ def test_loss_curve_of_no_steps() -> None:
     steps, curve = history.loss_curve()
     assert len(steps) == 0
     assert all(values.shape == (1, 0) for values in curve.values())
+
+
+def test_copies() -> None:
+    """Protects seeds from being called copies, and copies from being called seeds."""
+    history = found("regression")
+    assert not any(history.copies(arm) for arm in history.arm_names)
+    index = history.rows_of("base")
+    arrays = {name: values.copy() for name, values in history.arrays.items()}
+    for values in arrays.values():
+        values[index[1]] = values[index[0]]
+    copied = History(history.plan, history.eval_steps, arrays)
+    assert [arm for arm in history.arm_names if copied.copies(arm)] == ["base"]
+    arrays["fingerprint"][index[1], 0] ^= 1  # no score tells, but the runs are not the same
+    assert not copied.copies("base")

@@ -18,6 +18,7 @@ CASES = {
     "none": ("--steps=0",),
     "one": ("--num_seeds=1",),
     "hot": ("--learning_rate=1e30",),
+    "same": ("--vary=augment",),
 }
 
 
@@ -107,3 +108,22 @@ def test_every_trial_diverges(base: Path, experiment: str) -> None:
     if experiment == "five_challenges":
         assert summary["recommendation"]["decision"] == "nothing to confirm"
         assert "Nothing can be recommended" in ended.out
+
+
+@pytest.mark.parametrize("experiment", ["train", "schedules"])
+def test_seeds_that_are_the_same_run(base: Path, experiment: str) -> None:
+    """Protects from seeds that are none: where nothing varies there is no interval, and it is said.
+
+    Before it costs anything, and beside the result.
+    """
+    ended, workdir, summary = ran(base, experiment, "same")
+    assert "all seeds will be the same run" in ended.err
+    assert "all 2 seeds are the same run" in " ".join(ended.out.split())
+    trials = files.read_parquet(workdir / "trials.parquet")
+    arms = len(summary["arms"]) // (2 if experiment == "train" else 1)
+    assert len(set(trials["fingerprint"])) == arms
+    for row in summary["arms"]:
+        assert (row["n"], row["sd"], row["mean"]["low"]) == (2, None, "-inf")
+    reasons = {verdict["reason"] for verdict in summary.get("verdicts", [])}
+    assert reasons <= {"all seeds are the same run"}
+    assert bool(reasons) == (experiment == "schedules")

@@ -125,6 +125,22 @@ def test_symmetric_losses_sum_to_a_constant() -> None:
     assert entropy.std() > 1
 
 
+def test_the_reverse_term_of_sce() -> None:
+    """Protects sce's constant: log 0 is log 1e-4, as in the authors' program (Wang et al., 2019).
+
+    Their ``symmetric_cross_entropy``: the one-hot target cut to [1e-4, 1], alpha .1 and beta 1.
+    """
+    surely_wrong = rows("sce", [[40.0, 0.0]], [1])[0]
+    assert surely_wrong == pytest.approx(0.1 * 40 + 9.210340, rel=1e-6)
+    assert rows("sce", [[40.0, 0.0]], [0])[0] == pytest.approx(0.0, abs=1e-6)
+    # The reverse term is symmetric: over all classes it is -A (classes - 1), whatever is predicted.
+    reverse = sum(
+        rows("sce", LOGITS, told) - 0.1 * rows("cross_entropy", LOGITS, told, label_smoothing=0.0)
+        for told in (np.full(40, k) for k in range(5))
+    )
+    np.testing.assert_allclose(reverse, 9.210340 * 4, rtol=1e-5)
+
+
 def test_quantile_is_least_at_the_quantile() -> None:
     """Protects the pinball loss' side: .9 must estimate the upper decile, not the lower."""
     sample = np.random.default_rng(1).normal(size=2001)

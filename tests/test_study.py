@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -131,6 +132,45 @@ def test_defaults_by_task(run: dict[str, Any], task: str, expected: tuple[str, f
         DataSpec(dataset=f"teacher_{task}", generated_rows=60), MLP, SHORT, MANY_ARMS[:1], **run
     )
     assert (found.run.metric, found.run.margin) == expected
+
+
+def test_a_test_file_moves_no_margin(tmp_path: Path) -> None:
+    """Protects the held-out discipline: of test rows nothing is read before the confirmation.
+
+    Two test files that differ in their targets (one of them wild) leave the same study: margin,
+    digest, schedule and every lane, on data of other digests.
+    """
+    rng = np.random.default_rng(3)
+
+    def written(name: str, rows: int, scale: float) -> None:
+        table = np.column_stack([rng.normal(size=(rows, 2)), scale * rng.normal(size=rows)])
+        lines = [",".join(f"{v:.4f}" for v in row) for row in table]
+        (tmp_path / name).write_text("\n".join(["a,b,y", *lines]) + "\n")
+
+    written("rows.csv", 80, 5.0)
+    told = DataSpec(
+        dataset="file",
+        data_path=str(tmp_path / "rows.csv"),
+        test_path=str(tmp_path / "test.csv"),
+        target="y",
+    )
+    train = dataclasses.replace(SHORT, batch_size=8)
+    found, digests = [], []
+    for scale in (5.0, 1e4):
+        written("test.csv", 20, scale)
+        dataset = data.load(told)
+        study = resolve(StudySpec(setting=Setting(told, MLP, train), run=RunSpec()), dataset)
+        plan = Study(study, dataset, Machine.here(2)).plan
+        lanes = jax.tree.leaves(plan.lanes(plan.groups[0], plan.trials))
+        digests.append(dataset.digest)
+        found.append((study, spec.digest(study), plan.shapes.tobytes(), plan.total_steps, lanes))
+    assert digests[0] != digests[1]
+    assert found[0][:4] == found[1][:4]
+    assert found[0][0].run.margin == found[1][0].run.margin > 0
+    for first, second in zip(found[0][4], found[1][4]):
+        if first.shape == (100,):  # targets of all rows, in the dataset's order
+            first, second = first[:80], second[:80]
+        np.testing.assert_array_equal(first, second)
 
 
 def test_margins_in_the_targets_unit() -> None:

@@ -53,6 +53,7 @@ def arm_summary(
     rng: np.random.Generator,
     level: float = 0.95,
     replicates: int = 9_999,
+    copies: bool = False,
 ) -> ArmSummary:
     """Summarise an arm; trials that diverged are counted, never averaged.
 
@@ -61,11 +62,14 @@ def arm_summary(
         rng: consumed by the bootstraps.
         level: two-sided level of every interval.
         replicates: resamples of each bootstrap.
+        copies: all seeds are the same run, so that there is one value and no interval.
 
     Raises:
         ValueError: the values are not one-dimensional, or the level is not between 0 and 1.
     """
     array = np.asarray(values, dtype=np.float64)
+    if copies and array.ndim == 1 and len(array) > 1:
+        return _of_copies(array, rng, level, replicates)
     if array.ndim != 1:
         raise ValueError(f"an arm's values must have the shape [seeds], got {array.shape}")
     finished = array[np.isfinite(array)]
@@ -85,4 +89,19 @@ def arm_summary(
         diverged=proportion_exact(diverged, len(array), level),
         diverged_count=diverged,
         warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _of_copies(
+    values: np.ndarray, rng: np.random.Generator, level: float, replicates: int
+) -> ArmSummary:
+    """The summary of one run that was made several times."""
+    one = arm_summary(values[:1], rng, level, replicates)
+    told = f"all {len(values)} seeds are the same run: nothing that varies has an effect"
+    return dataclasses.replace(
+        one,
+        n=len(values),
+        mean=dataclasses.replace(one.mean, warning=told),
+        diverged_count=one.diverged_count * len(values),
+        warnings=(told,),
     )

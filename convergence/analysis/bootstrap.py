@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from convergence.analysis.statistics import (
     RELIABLE_FROM,
@@ -29,6 +29,9 @@ _NUMBERS_AT_ONCE = 2**22
 # From so many seeds on the mean of a sample with rare failures (1 in 20) is covered at 93 %, by
 # the simulation in tests/test_statistics_simulation.py.
 RARE_FAILURES_FROM = 60
+
+# A quarter of fewer values, rounded down, is none: their IQM is their mean.
+_CUT_FROM = 4
 
 # A value so many scaled median absolute deviations from the median is called extreme: a normal
 # sample of 8 shows one in 1 case of 250, a lognormal one in 1 of 7.
@@ -144,7 +147,9 @@ def iqm_bca(
     """Interquartile mean with a BCa bootstrap interval (Agarwal et al. 2021; Efron 1987).
 
     The quarter of the sample at either end (rounded down) is left out. For display only: the
-    decision on a claim never rests on it.
+    decision on a claim never rests on it. Below n = 4 nothing is left out, and a bootstrap would
+    reach from the least to the greatest value whatever the level: it is Student's interval of the
+    mean, with a warning.
 
     Args:
         sample: [n] finite numbers of one arm.
@@ -159,6 +164,9 @@ def iqm_bca(
     whole = student_mean(values)
     if whole.n < 2 or whole.error == 0:
         return student_interval(whole, level, "IQM BCa")
+    if whole.n < _CUT_FROM:
+        few = f"n = {whole.n}: too few values for an IQM, this is the mean with Student's t"
+        return dataclasses.replace(student_interval(whole, level), warning=few)
     low, high = map(float, iqm_bca_bounds(values, level, rng, replicates))
     warning = few_warning("IQM BCa", whole.n)
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -178,6 +186,8 @@ def iqm_bca_bounds(
 
     NaN where the resamples have too few distinct values.
     """
+    from scipy import stats  # half a second to import
+
     # Samples that BCa cannot serve get NaN; the caller says so in its own words.
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
@@ -196,6 +206,8 @@ def iqm_bca_bounds(
 
 def interquartile_mean(samples: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
     """Mean of the middle half of samples [..., n], a quarter (rounded down) cut at either end."""
+    from scipy import stats
+
     return np.asarray(stats.trim_mean(samples, 0.25, axis=axis))
 
 

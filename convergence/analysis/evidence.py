@@ -17,6 +17,7 @@ from convergence.analysis.claim import Claim
 from convergence.analysis.divergence import Discordance
 from convergence.analysis.power import project_sample
 from convergence.analysis.statistics import SpeaksOf, StudentMean, student_mean
+from convergence.analysis.telling import Unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Evidence:
         split: whether both routes are open.
         speaks_of: what the interval generalises to.
         method: how the interval is computed.
+        unit: what a pair of trials is, for what is said of it.
     """
 
     claim: Claim
@@ -52,6 +54,7 @@ class Evidence:
     split: bool
     speaks_of: SpeaksOf
     method: str
+    unit: Unit = "seed"
 
     def p_holds(self) -> float:
         """p of the hypothesis that must be rejected for the claim to hold."""
@@ -117,6 +120,7 @@ def weigh(
     control: ArrayLike,
     alpha: float,
     speaks_of: SpeaksOf | None = None,
+    unit: Unit = "seed",
 ) -> Evidence:
     """Pair the trials of two arms seed by seed.
 
@@ -127,6 +131,7 @@ def weigh(
         alpha: the one-sided level of the whole family.
         speaks_of: 'seeds' averages the rows first; 'seeds and rows' needs them. By default what
             the shape allows.
+        unit: what a pair of trials is.
 
     Raises:
         ValueError: the arms differ in shape, have another number of dimensions, or have no rows
@@ -171,4 +176,5 @@ def weigh(
         split=discordance.can_decide(alpha / 2),  # the half it would get
         speaks_of="seeds" if differences.ndim == 1 else "seeds and rows",
         method="Student t" if differences.ndim == 1 else two_way.METHOD,
+        unit=unit,
     )

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Literal
 
+from convergence.analysis import telling
 from convergence.analysis.evidence import Evidence
 
 Decision = Literal["holds", "fails", "undecided", "not applicable"]
@@ -73,27 +74,22 @@ def _levels(evidence: Evidence, alpha_holds: float, alpha_fails: float) -> tuple
 def _decision(
     evidence: Evidence, low: float, high: float, alpha_holds: float, alpha_fails: float
 ) -> tuple[Decision, str]:
-    seeds = evidence.seeds
+    seeds, unit = evidence.seeds, evidence.unit
     if seeds == 0:
-        return "not applicable", "there are no trials"
+        return "not applicable", telling.none_there(unit)
     if evidence.diverged_treatment == evidence.diverged_control == seeds:
         return "not applicable", "every trial diverged"
     by_sign = evidence.sign_decides(alpha_holds, alpha_fails)
     if by_sign is not None:
-        return by_sign
+        return by_sign[0], telling.by_divergences(unit, by_sign[1])
     if seeds == 1:
-        return "undecided", "one seed cannot tell"
+        return "undecided", telling.one_there(unit)
     if evidence.pairs < 2:
-        count = "no pair" if evidence.pairs == 0 else "only one pair"
-        return "undecided", f"{count} of trials finished in both arms"
+        return "undecided", telling.too_few(unit, evidence.pairs)
     if evidence.mean.n < 2:
         return "undecided", "one test row cannot tell"
     decision, reason = by_interval(evidence, low, high)
     if evidence.contradicts(decision):
-        pairs = evidence.discordance
-        more = "treatment" if pairs.treatment > pairs.control else "control"
-        return "undecided", (
-            f"the interval says {decision}, but the {more} diverges more often: treatment "
-            f"{evidence.diverged_treatment}, control {evidence.diverged_control} of {seeds}"
-        )
+        counts = evidence.diverged_treatment, evidence.diverged_control
+        return "undecided", telling.contradicted(unit, decision, seeds, *counts)
     return decision, reason

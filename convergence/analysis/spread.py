@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,19 +43,19 @@ def spread(values: ArrayLike, level: float = 0.95) -> Spread:
         values: [seeds] of a metric, not finite where the trial diverged.
         level: two-sided.
     """
-    from scipy import stats
-
     array = np.asarray(values, np.float64)
     finished = array[np.isfinite(array)]
     n, trials = len(finished), len(array)
     if n < 2:
         return Spread(math.nan, 0.0, math.inf, n, trials, "one seed says nothing about spread")
     sd = float(finished.std(ddof=1))
-    z = float(stats.norm.ppf(0.5 + level / 2))
+    z = float(special.ndtri(0.5 + level / 2))
     if sd == 0 or n < 4 or n <= z:
         few = f"n = {n}: an interval of the spread needs at least {max(4, math.floor(z) + 1)}"
         warning = f"all {n} values are the same" if sd == 0 else few
         return Spread(sd, 0.0, math.inf, n, trials, warning)
+    from scipy import stats  # half a second to import
+
     trim = 1 / (2 * math.sqrt(n - 4)) if n > 4 else 0.49
     centre = float(stats.trim_mean(finished, min(trim, 0.49)))
     kurtosis = n * float(((finished - centre) ** 4).sum()) / (sd**2 * (n - 1)) ** 2

@@ -9,12 +9,14 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from convergence.analysis import telling
 from convergence.analysis.claim import Claim
 from convergence.analysis.correction import holm
 from convergence.analysis.evidence import Evidence, weigh
 from convergence.analysis.power import CAP, POWER, SeedsNeeded, detectable, seeds_to_show
 from convergence.analysis.rules import Decision, Ruling, by_interval, rule
 from convergence.analysis.statistics import SpeaksOf, few_warning, from_strict, strict_number
+from convergence.analysis.telling import Unit
 
 __all__ = ["Claim", "Compound", "Decision", "Verdict", "compound", "decide_family"]
 
@@ -30,7 +32,7 @@ class Verdict:
         claim: what was claimed.
         decision: 'holds', 'fails', 'undecided' or 'not applicable'.
         reason: '' or why: 'reversed', 'negligible', 'worse', 'different', 'diverges', 'control
-            diverges', or a sentence.
+            diverges', 'one of a pair diverges', or a sentence.
         effect: mean of treatment minus control over the pairs that finished, in the metric's units
             (not turned by the claim's direction).
         low, high: the corrected bounds of the effect, the ones the decision rests on.
@@ -102,6 +104,7 @@ def decide_family(
     *,
     alpha: float = 0.05,
     speaks_of: SpeaksOf | None = None,
+    units: Sequence[Unit] | None = None,
 ) -> list[Verdict]:
     """Decide claims that share one correction.
 
@@ -130,6 +133,7 @@ def decide_family(
             [seeds, rows] for inference over seeds and rows.
         alpha: two-sided family-wise level.
         speaks_of: see ``weigh``.
+        units: [m] what a pair of trials of each claim is, for what is said of it (default: seeds).
 
     Returns:
         [m] verdicts in the order of the claims.
@@ -141,12 +145,13 @@ def decide_family(
         raise ValueError(
             f"{len(claims)} claims, {len(treatments)} treatments and {len(controls)} controls"
         )
+    told: Sequence[Unit] = units or ["seed"] * len(claims)
     families = {claim.family for claim in claims}
     if len(families) > 1:
         raise ValueError(f"claims of one family are decided together, got {sorted(families)}")
     family = [
-        weigh(claim, treatment, control, alpha / 2, speaks_of)
-        for claim, treatment, control in zip(claims, treatments, controls)
+        weigh(claim, treatment, control, alpha / 2, speaks_of, unit)
+        for claim, treatment, control, unit in zip(claims, treatments, controls, told, strict=True)
     ]
     holds = holm([evidence.p_holds() for evidence in family], alpha / 2)
     fails = holm([evidence.p_fails() for evidence in family], alpha / 2)
@@ -222,13 +227,10 @@ def _warnings(evidence: Evidence, ruling: Ruling, needed: SeedsNeeded) -> Iterat
     if evidence.pairs > 1 and evidence.mean.error == 0:
         yield f"all {evidence.pairs} differences are the same: the interval is that of the median"
     if evidence.diverged_treatment or evidence.diverged_control:
-        yield (
-            f"of {evidence.seeds} seeds the treatment diverged in {evidence.diverged_treatment}, "
-            f"the control in {evidence.diverged_control}: effect and interval speak of the "
-            f"{evidence.pairs} pairs that finished"
-        )
+        counts = evidence.diverged_treatment, evidence.diverged_control
+        yield telling.diverged(evidence.unit, evidence.seeds, *counts, evidence.pairs)
     alone, _ = by_interval(evidence, ruling.low, ruling.high)
-    if ruling.reason in ("diverges", "control diverges") and alone != ruling.decision:
+    if ruling.reason in telling.SIGNS and alone != ruling.decision:
         yield f"decided by divergences; the pairs that finished say: {alone}"
     if evidence.speaks_of == "seeds and rows" and (needed.fewest or 0) > CAP:
         yield "more seeds alone will not settle this: test on more rows"

@@ -2,8 +2,9 @@
 
 Each function draws one uniform number a row and spoils the rows with the lowest, so the rows
 spoiled at one share are among those spoiled at a larger share under the same key, and a row that
-is spoiled at both is spoiled in the same way. Noise on the inputs is not here: it is drawn anew
-whenever a batch is gathered.
+is spoiled at both is spoiled in the same way. Noise on the inputs is not here: it is added when a
+batch is gathered (`training.trial.prepared_inputs`), from the row's own key, so that a row is off
+in the same way each time.
 """
 
 from __future__ import annotations

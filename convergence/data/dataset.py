@@ -27,8 +27,9 @@ class Dataset:
         target_name: what is predicted.
         test_rows: int32 rows that the source itself sets aside as test split, or None.
         origin: one sentence on where the rows come from.
-        encoding: JSON-able; how each raw column became features (see `data.encoding`), so that new
-            rows can be prepared in the same way.
+        encoding: JSON-able; how each raw column became features (`data.columns.features` applies
+            a table's, `array_encoding` is an array's), so that new rows can be prepared in the same
+            way.
     """
 
     name: str

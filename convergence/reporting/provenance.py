@@ -58,13 +58,14 @@ def collect(dataset_digest: str, user_files: Mapping[str, str] | None = None) ->
         "versions": _versions(),
         "device": _device(),
         "cpu": {
-            "model": _cpu_model(),
+            "model": processor()[0],
             "usable": usable_cores(),
             "affinity": _affinity(),
-            "threads": {n: os.environ[n] for n in _THREAD_VARIABLES if n in os.environ},
+            "threads": thread_settings(),
         },
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "jax": _jax_settings(),
+        "compilation_cache": _compilation_cache(),
         "data_digest": dataset_digest,
         "user_files": dict(user_files or {}),
         "source_digest": _source_digest(),
@@ -108,6 +109,11 @@ def usable_cores() -> int:
     return len(affinity) if affinity else os.cpu_count() or 1
 
 
+def thread_settings() -> dict[str, str]:
+    """The environment's variables that set numbers of threads."""
+    return {name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ}
+
+
 def _affinity() -> list[int]:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
@@ -147,13 +153,27 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def _cpu_model() -> str:
+def _compilation_cache() -> str | None:
+    """The folder of compiled programs, or None where none is used."""
+    import jax
+
+    told = [
+        getattr(jax.config, f"jax_{name}")
+        for name in ("enable_compilation_cache", "compilation_cache_dir")
+    ]
+    return str(told[1]) if all(told) else None
+
+
+def processor() -> tuple[str, str]:
+    """The CPU's model and its instruction sets, as Linux tells them; "" where it does not."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
-        return platform.processor()
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor()
+        return platform.processor(), ""
+    told = dict(line.partition(":")[::2] for line in reversed(lines))  # the first core's last
+    told = {name.strip(): value.strip() for name, value in told.items()}
+    features = told.get("flags", told.get("Features", ""))
+    return told.get("model name", platform.processor()), features
 
 
 def _package_folder() -> Path:

@@ -74,6 +74,7 @@ def programs_kept(base: Path) -> Iterator[Path]:
     folder = base / "programs"
     wanted = {
         "jax_numpy_dtype_promotion": "standard",
+        "jax_enable_compilation_cache": True,
         "jax_compilation_cache_dir": str(folder),
         "jax_persistent_cache_min_compile_time_secs": 0,
         "jax_persistent_cache_min_entry_size_bytes": -1,
@@ -141,14 +142,21 @@ def once(base: Path, key: str, name: str, *arguments: str) -> tuple[Ended, Path]
     return Ended(**json.loads(told.read_text())), folder / "study"
 
 
-def start(arguments: Sequence[str], programs: Path) -> subprocess.Popen[str]:
+def start(
+    arguments: Sequence[str], programs: Path, **environment_too: str
+) -> subprocess.Popen[str]:
     """Starts a Python process that keeps its compiled programs in this folder."""
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "JAX_COMPILATION_CACHE_DIR": str(programs),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
+    environment = (
+        os.environ
+        | {
+            "PYTHONPATH": str(ROOT),
+            "JAX_ENABLE_COMPILATION_CACHE": "true",
+            "JAX_COMPILATION_CACHE_DIR": str(programs),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
+        | environment_too
+    )
     return subprocess.Popen(
         [sys.executable, *arguments],
         stdout=subprocess.PIPE,
