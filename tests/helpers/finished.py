@@ -40,7 +40,7 @@ def finished(
         history = Study(
             study, dataset, machine or Machine.here(1), Want(test=test), workdir=workdir
         ).run()
-        results.write(history, workdir, test=test, events=False)
+        results.write(history, workdir, test=test)
         workdir.mark("finished")
         workdir.remove_blocks()
     return history
