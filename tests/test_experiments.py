@@ -72,7 +72,7 @@ def test_what_train_says(train: tuple[Ended, Path]) -> None:
     for split in ("train", "validation", "test"):
         assert f"accuracy on {split} rows" in ended.out
     shown = tensorboard.command(workdir / "tb")
-    report = workdir / "report.html"
+    report = laboratory.opening_command(workdir / "report.html")
     assert ended.out.endswith(f"\nWorkdir: {workdir}\nReport: {report}\nTensorBoard: {shown}\n")
     assert max(map(len, ended.lines)) <= 80
     assert (workdir / "tables" / "summary.txt").read_text().splitlines() == ended.lines
@@ -198,7 +198,8 @@ def test_flags_repeat_the_study(request: pytest.FixtureRequest, tmp_path: Path, 
     assert again.status == 0, again.err
     assert commands.differing(workdir, tmp_path) == []
     assert not (tmp_path / "tb").exists()
-    assert again.out.endswith(f"Workdir: {tmp_path}\nReport: {tmp_path / 'report.html'}\n")
+    report = laboratory.opening_command(tmp_path / "report.html")
+    assert again.out.endswith(f"Workdir: {tmp_path}\nReport: {report}\n")
     assert strict(tmp_path / "summary.json") == strict(workdir / "summary.json")
 
 

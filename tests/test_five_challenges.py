@@ -56,7 +56,7 @@ def test_what_is_said(request: pytest.FixtureRequest, name: str, metric: str) ->
     assert ended.err.startswith(f"five_challenges: {ARMS[name]} arms × {SEEDS} seeds on {name}, ")
     assert max(map(len, ended.lines)) <= 80
     shown = tensorboard.command(workdir / "tb")
-    report = workdir / "report.html"
+    report = laboratory.opening_command(workdir / "report.html")
     assert ended.out.endswith(f"\nWorkdir: {workdir}\nReport: {report}\nTensorBoard: {shown}\n")
     primary = ended.out.index(f"The five challenges on {name}: {metric} (")
     advice = ended.out.index(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,16 +47,18 @@ _SPECIAL = {
     "²": r"$^2$",
     "°": r"$^\circ$",
 }
+_MINUS = re.compile(r"(?<![\w-])-(?=[\d∞])")
 _WIDE = 28  # characters of a text column from which on it is set as a paragraph
 
 
 def escape(value: Any) -> str:
     """Text that LaTeX sets as it is; a letter that its fonts lack is told by its code point.
 
-    >>> escape("50 % of a_b"), escape("--rate=1e-3")
-    ('50 \\\\% of a\\\\_b', '{-}{-}rate=1e{-}3')
+    >>> escape("50 % of a_b"), escape("--rate=1e-3"), escape("[-0.1, 2]")
+    ('50 \\\\% of a\\\\_b', '{-}{-}rate=1e{-}3', '[$-$0.1, 2]')
     """
-    return "".join(map(_letter, tables.clean(value)))
+    text = _MINUS.sub("−", tables.clean(value))
+    return "".join(map(_letter, text))
 
 
 def _letter(letter: str) -> str:

@@ -91,7 +91,8 @@ def rows_panel(
         axes.set_ylim(height, 0)
         axes.yaxis.set_visible(False)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel(quantity, fontsize=7.5, labelpad=1.5)
+        beyond = " (linear within the margin, decades beyond)" if bent else ""
+        axes.set_xlabel(quantity + beyond, fontsize=7.5, labelpad=1.5)
         if margin:
             axes.axvspan(-margin, margin, color=palette.area, zorder=0, linewidth=0)
             axes.axvline(0, color=palette.muted, linewidth=0.8, zorder=1)
