@@ -42,7 +42,8 @@ def _print(title: str, rows: list[tuple[Any, ...]], headers: tuple[str, ...]) ->
 
 
 def _chosen(flags: argparse.Namespace) -> list[Workload]:
-    return [WORKLOADS[name]() for name in flags.workloads.split(",")]
+    chosen = [WORKLOADS[name]() for name in flags.workloads.split(",")]
+    return [one.shortened(flags.steps) if flags.steps else one for one in chosen]
 
 
 def steady(flags: argparse.Namespace) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def mlp(widths: Sequence[int]) -> Net:
     """A ReLU MLP with biases; widths from the inputs to the outputs."""
 
     def init(key: Array) -> Params:
-        keys = jax.random.split(key, len(widths))
+        keys = jax.random.split(key, len(widths) - 1)
         return [_dense(sub, *pair) for sub, pair in zip(keys, itertools.pairwise(widths))]
 
     def apply(params: Params, x: Array) -> Array:
@@ -69,12 +69,13 @@ def cnn(side: int, channels: Sequence[int], outputs: int) -> Net:
     strides = [1, *[2] * (len(channels) - 1)]
 
     def init(key: Array) -> Params:
-        keys, params, before, size = jax.random.split(key, len(channels) + 1), [], 1, side
+        *keys, last = jax.random.split(key, len(channels) + 1)
+        params, before, size = [], 1, side
         for sub, width, stride in zip(keys, channels, strides):
             kernel = _kernel(sub, 3, 3, before, width).reshape(9 * before, width)
             params.append((kernel, jnp.zeros((width,), jnp.float32)))
             before, size = width, -(-size // stride)
-        return [*params, _dense(keys[-1], size * size * before, outputs)]
+        return [*params, _dense(last, size * size * before, outputs)]
 
     def windows(x: Array, stride: int) -> Array:
         size = x.shape[1]
