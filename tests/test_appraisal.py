@@ -201,7 +201,7 @@ def test_copies_decide_nothing() -> None:
         found.arrays[name] = found.arrays[name][[arm_of.index(arm) for arm in arm_of]]
     found.arrays["fingerprint"] = same[arm_of]
     told = verdicts(found, "regression")
-    for statement in ("a 8x narrower model is worse", "a start 10x larger is worse"):
+    for statement in ("an 8x narrower model is worse", "a start 10x larger is worse"):
         assert decision(told[statement]) == ("undecided", "all seeds are the same run")
     assert decision(told["init alone moves the result"])[0] == "undecided"  # 4 pairs, all alike
 

@@ -98,6 +98,8 @@ def check_start(runner: Study, model: str) -> None:
     (group,), (population,) = runner.plan.groups, runner._populations.values()
     block = population.deal(runner.plan.lanes(group, group.trials))
     start = population.gather(population.initialise(block), len(group.trials)).train
+    unpack = jax.vmap(group.program.algorithm.packing.unpack)
+    start = start._replace(params=jax.tree.map(np.asarray, unpack(start.params)))
     leaves = jax.tree.leaves((start.params, start.model_state))
     shapes = [leaf.shape[1:] for leaf in leaves]
     assert {shape: shapes.count(shape) for shape in shapes} == SHAPES[model]
