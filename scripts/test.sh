@@ -34,7 +34,7 @@ colour=no
 [ -t 1 ] && colour=yes
 "$python" -m coverage erase
 status=0
-"$python" -m coverage run -m pytest -n 2 --color="$colour" \
+"$python" -m coverage run -m pytest -n 2 --durations=10 --color="$colour" \
   ${slow[@]+"${slow[@]}"} ${arguments[@]+"${arguments[@]}"} | tee -- "$log" || status=$?
 
 if [ ${#arguments[@]} -eq 0 ] && [ "$status" -eq 0 ]; then

@@ -38,7 +38,12 @@ FEW = DataSpec(dataset="teacher_classification", generated_rows=150)
 BUNDLED = [name for name in names.DATASETS if name != "file"]
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+QUICK = ("digits", "iris", "diabetes")  # each set compiles its own programs
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in BUNDLED]
+)
 def test_round_trip(name: str, tmp_path: Path) -> None:
     """Protects predictions: on every bundled set, the study's own held-out ones to the bit."""
     history = finished(tmp_path, DataSpec(dataset=name), test=len(name) % 2 == 0)
@@ -95,6 +100,7 @@ def test_round_trip_of_averages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not np.array_equal(history.arrays["predictions"], plain.arrays["predictions"])
 
 
+@pytest.mark.slow
 def test_round_trip_where_all_varies(tmp_path: Path) -> None:
     """Protects the preparation of each trial: splits, wrong targets and noise of their own."""
     told = DataSpec(dataset="teacher_regression", generated_rows=180, outliers=0.1)
@@ -142,7 +148,10 @@ def test_diverged_seeds_are_left_out(tmp_path: Path) -> None:
     assert (told.diverged, told.replicas.tolist(), told.values.shape) == (1, [1], (1, 1, 5))
 
 
-@pytest.mark.parametrize("attribute", ["linen", "nnx_module", "functions"])
+@pytest.mark.parametrize(
+    "attribute",
+    ["functions", *(pytest.param(m, marks=pytest.mark.slow) for m in ("linen", "nnx_module"))],
+)
 def test_own_models(attribute: str, tmp_path: Path) -> None:
     """Protects the user's own models: the same bits, from a file that may have moved."""
     own = tmp_path / "own.py"

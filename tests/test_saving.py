@@ -185,6 +185,7 @@ def test_files_of_another_layout_go(tmp_path: Path) -> None:
         workdir.mark("interrupted")
 
 
+@pytest.mark.slow
 def test_resumed_with_params_missing(tmp_path: Path) -> None:
     """Protects predictions after a kill: a finished block without its params is trained again."""
     folder = tmp_path / "study"
