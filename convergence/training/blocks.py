@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from convergence.training import checkpoint
+from convergence.training.course import Course, Leg
 from convergence.training.curve import CurveRecorder
 from convergence.training.population import TEST, TRAIN, VALIDATION, Population, Replicated
 from convergence.training.state import MARKS, SKETCHES, TRACE, Lane, Trained
@@ -48,6 +49,14 @@ class Cadence:
         return 0 < step < self.total and bool(
             self.checkpoint_every and step % self.checkpoint_every == 0
         )
+
+    def legs(self, done: int, saving: bool) -> list[Leg]:
+        """The legs that are left after `done` steps; with nowhere to save to, none saves."""
+        stops = [stop for stop in self.boundaries() if stop > done]
+        return [
+            Leg(start, stop, self.evaluates(stop), saving and self.saves(stop))
+            for start, stop in zip([done, *stops], stops)
+        ]
 
 
 Told = Callable[[int, int, Mapping[str, np.ndarray]], None]
@@ -126,13 +135,6 @@ class BlockRun:
     def _metrics(self, state: Any, which: int, clean: bool) -> dict[str, np.ndarray]:
         return self.population.evaluate(self.block, self.shared, state, which, clean)
 
-    def _evaluation(self, state: Any) -> dict[str, np.ndarray]:
-        told = {f"validation/{k}": v for k, v in self._metrics(state, VALIDATION, False).items()}
-        if self.want.clean:
-            clean = self._metrics(state, VALIDATION, True)
-            told |= {f"clean/{k}": v for k, v in clean.items()}
-        return told
-
     def _stacked(self) -> dict[str, np.ndarray]:
         """The evaluations so far by name: float32[trials, evaluations]."""
         names = self.evaluations[0] if self.evaluations else {}
@@ -171,24 +173,20 @@ class BlockRun:
         population.compile(self.block, self.shared)
         state = population.initialise(self.block)
         done, state = self._resume(state)
+        course = Course(population, self.block, self.shared, self.want.clean)
         if done == 0:
-            self.evaluations = [self._evaluation(state)]
-        for stop in self.cadence.boundaries():
-            if stop <= done:
-                continue
-            state, trace = population.segment(self.block, self.shared, state, done, stop)
-            done = stop
-            steps, bad = population.gather([(s.step, s.first_bad) for s in state], self.count)
-            self.curve.add(trace, steps)
-            if self.cadence.evaluates(stop):
-                self.evaluations.append(self._evaluation(state))
-            if self.store and self.cadence.saves(stop):
-                whole = population.gather(state, population.lanes)
+            first = [course.scored(shard, one) for shard, one in enumerate(state)]
+            self.evaluations = [population.gather(first, self.count)]
+        for passed in course.run(state, self.cadence.legs(done, self.store is not None)):
+            state, stop = passed.states, passed.leg.until
+            self.curve.add(passed.trace, passed.steps)
+            if passed.leg.evaluates:
+                self.evaluations.append(passed.scores)
+            if self.store and passed.leg.saves:
                 extra = self._stacked() | self.curve.pack() | {"trial": self.trials}
-                arrays = checkpoint.pack(whole, extra)
+                arrays = checkpoint.pack(passed.whole, extra)
                 self.store.save_checkpoint(self.index, stop, arrays)
-            scores = self.evaluations[-1] if self.cadence.evaluates(stop) else {}
-            self.progress(stop, int((bad >= 0).sum()), scores)
+            self.progress(stop, int((passed.first_bad >= 0).sum()), passed.scores)
         return state
 
     def _records(self, state: Any) -> dict[str, np.ndarray]:

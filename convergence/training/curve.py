@@ -100,27 +100,36 @@ class CurveRecorder:
             self._chain = running[:, -1]
 
     def _close_bins(self) -> None:
-        ready = self._done == self._total
-        while self._open.shape[1] >= self._width or (ready and self._open.shape[1]):
-            values = self._open[:, : self._width]
-            beyond = max(self._done - RAW_STEPS, 0)
-            index = (beyond - self._open.shape[1]) // self._width
-            before = np.concatenate([self._last, values[:, :-1]], axis=1)
-            there = ~np.isnan(values)
-            some = there.any(axis=1)
-            size = np.maximum(there.sum(axis=1), 1).astype(np.float32)
-            sums = np.where(there, values, 0).astype(np.float64).sum(axis=1)
-            with np.errstate(over="ignore", invalid="ignore"):
-                told = {
-                    "mean": (sums / size).astype(np.float32),
-                    "min": np.where(there, values, np.inf).min(axis=1),
-                    "max": np.where(there, values, -np.inf).max(axis=1),
-                    "improving": (there & (values < before)).sum(axis=1) / size,
-                }
-            for name, found in told.items():
-                self._bins[name][some, index] = found[some]
-            self._last = values[:, -1:]
-            self._open = self._open[:, self._width :]
+        """Reduces all bins whose steps are there; at the end, the last one with what it has."""
+        width, waiting = self._width, self._open.shape[1]
+        whole = waiting // width
+        rest = waiting - whole * width
+        if self._done == self._total and rest:
+            lacking = np.full((len(self._open), width - rest), np.nan, np.float32)
+            self._open = np.concatenate([self._open, lacking], axis=1)
+            whole += 1
+        if not whole:
+            return
+        flat = self._open[:, : whole * width]
+        values = flat.reshape(len(flat), whole, width)
+        before = np.concatenate([self._last, flat[:, :-1]], axis=1).reshape(values.shape)
+        there = ~np.isnan(values)
+        some = there.any(axis=2)
+        size = np.maximum(there.sum(axis=2), 1).astype(np.float32)
+        sums = np.where(there, values, 0).astype(np.float64).sum(axis=2)
+        with np.errstate(over="ignore", invalid="ignore"):
+            told = {
+                "mean": (sums / size).astype(np.float32),
+                "min": np.where(there, values, np.inf).min(axis=2),
+                "max": np.where(there, values, -np.inf).max(axis=2),
+                "improving": (there & (values < before)).sum(axis=2) / size,
+            }
+        first = (max(self._done - RAW_STEPS, 0) - waiting) // width
+        for name, found in told.items():
+            bins = self._bins[name][:, first : first + whole]
+            bins[some] = found[some]
+        self._last = flat[:, -1:]
+        self._open = self._open[:, whole * width :]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is kept of the losses, by name, axis 0 trials."""

@@ -12,7 +12,7 @@ program partitioned over devices would be another program, with other fusions an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -148,17 +148,19 @@ class Population:
 
     # What the host calls: lists with an entry a shard in, lists out.
 
-    def _run(
-        self, name: str, block: Block, arguments: Callable[[int], tuple[Any, ...]]
-    ) -> list[Any]:
-        """Calls a program for every shard of a block, as workers come free; waits for all."""
-        function = self._functions[name]
+    def call(
+        self, name: str, block: Block, shared: Replicated, shard: int, state: Any, *rest: Any
+    ) -> Any:
+        """Calls a program for one shard and waits for it; `segment` takes the state's memory."""
+        given = (block.lanes[shard], shared[self.device(shard)], block.counts[shard], state, *rest)
+        return jax.block_until_ready(self._functions[name].on(self.device(shard), given)(*given))
 
-        def work(shard: int) -> Any:
-            given = arguments(shard)
-            executable = function.on(self.device(shard), given)
-            return jax.block_until_ready(executable(*given))
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Has a worker do some work, after all that was submitted before."""
+        return self._pool.submit(work, *arguments)
 
+    def _each(self, work: Callable[[int], Any], block: Block) -> list[Any]:
+        """Does some work for every shard of a block, as workers come free; waits for all."""
         return list(self._pool.map(work, range(len(block.lanes))))
 
     def compile(self, block: Block, shared: Replicated) -> None:
@@ -190,25 +192,13 @@ class Population:
 
     def initialise(self, block: Block) -> list[TrialState]:
         """The states before the first step."""
-        return self._run("initialise", block, lambda k: (block.lanes[k], block.counts[k]))
 
-    def segment(
-        self, block: Block, shared: Replicated, states: list[TrialState], start: int, until: int
-    ) -> tuple[list[TrialState], np.ndarray]:
-        """The states after `until` steps, from those after `start`, whose memory is taken over.
+        def work(shard: int) -> TrialState:
+            given = (block.lanes[shard], block.counts[shard])
+            function = self._functions["initialise"]
+            return jax.block_until_ready(function.on(self.device(shard), given)(*given))
 
-        Also float32[trials, until - start, 2]: loss and gradient norm of each step; zeros from
-        where a trial had ended.
-        """
-        span = (np.int32(start), np.int32(until))
-        told = self._run(
-            "segment",
-            block,
-            lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], *span),
-        )
-        # Cut on the host: on a device each length would be one more program to compile.
-        traces = [np.asarray(trace)[:, : until - start] for _, trace in told]
-        return [state for state, _ in told], self.gather(traces, block.trials)
+        return self._each(work, block)
 
     def evaluate(
         self, block: Block, shared: Replicated, states: list[TrialState], which: int, clean: bool
@@ -220,10 +210,8 @@ class Population:
             clean: score on uncorrupted inputs against uncorrupted targets.
         """
         what = (np.int32(which), np.bool_(clean))
-        told = self._run(
-            "evaluate",
-            block,
-            lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], *what),
+        told = self._each(
+            lambda k: self.call("evaluate", block, shared, k, states[k], *what), block
         )
         return self.gather(told, block.trials)
 
@@ -236,11 +224,7 @@ class Population:
         shard on its device (see `gather`).
         """
         rows = np.int32(which)
-        told = self._run(
-            "finish",
-            block,
-            lambda k: (block.lanes[k], shared[self.device(k)], block.counts[k], states[k], rows),
-        )
+        told = self._each(lambda k: self.call("finish", block, shared, k, states[k], rows), block)
         tables, words = self.gather([one[:2] for one in told], block.trials)
         return tables, words, [one[2] for one in told]
 

@@ -23,6 +23,7 @@ from convergence.reporting.workdir import Workdir
 from convergence.spec import Arm, DataSpec, ModelSpec, RunSpec, Setting, StudySpec, TrainSpec
 from convergence.study import Machine, Study, resolve
 from convergence.training.blocks import BlockRun
+from convergence.training.course import Course, Leg
 
 TRIALS, STEPS = 4096, 20
 
@@ -84,7 +85,8 @@ def block_seconds(repeats: int = 3) -> dict[str, float]:
             )
             state = population.initialise(block.block)
             start = time.process_time()
-            state, _ = population.segment(block.block, block.shared, state, 0, steps)
+            leg = Leg(0, steps, evaluates=False, saves=False)
+            list(Course(population, block.block, block.shared).run(state, [leg]))
             found.setdefault(name, []).append(time.process_time() - start)
     return {name: min(times[1:]) for name, times in found.items()}
 
