@@ -119,15 +119,22 @@ def test_every_program_runs(bench: Any, name: str) -> None:
             run(0)
 
 
-def test_from_the_command_line(tmp_path: Path) -> None:
-    """Protects the records: one short run writes its figures; a wrong name is told."""
-    script = [sys.executable, str(ROOT / "scripts" / "bench.py")]
-    told = subprocess.run([*script, "--parts=nothing"], capture_output=True, text=True)
+SCRIPT = (sys.executable, str(ROOT / "scripts" / "bench.py"))
+
+
+def test_a_wrong_part_is_told() -> None:
+    """Protects against an hour spent on nothing: what is unknown is named before anything runs."""
+    told = subprocess.run([*SCRIPT, "--parts=nothing"], capture_output=True, text=True)
     assert told.returncode == 2
     assert "--parts: 'nothing' is none of steady" in told.stderr
+
+
+@pytest.mark.slow
+def test_from_the_command_line(tmp_path: Path) -> None:
+    """Protects the records: one short run prints its table and writes its figures."""
     path = tmp_path / "bench.json"
     short = ["--parts=widths", "--workloads=W1", "--widths=2", "--pairs=1", "--steps=2"]
-    done = subprocess.run([*script, *short, f"--json={path}"], capture_output=True, text=True)
+    done = subprocess.run([*SCRIPT, *short, f"--json={path}"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads(path.read_text())
     assert found["widths"]["W1"]["best"] == 2

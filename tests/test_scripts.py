@@ -260,7 +260,7 @@ def test_test_command(tools: Checkout) -> None:
             "ruff format --check .",
             "mypy",
             "coverage erase",
-            "coverage run -m pytest -n 2 --color=no",
+            "coverage run -m pytest -n 2 --durations=10 --color=no",
             "3 passed in 1.00s",
             "coverage combine --quiet",
             "coverage report --skip-covered --fail-under=90",
@@ -272,7 +272,9 @@ def test_test_command(tools: Checkout) -> None:
 def test_test_command_passes_arguments_on(tools: Checkout) -> None:
     """Protects --all and single tests: pytest gets them, and a part's coverage is not judged."""
     done = run_tests(tools, "--all", "-k", "two words")
-    assert "coverage run -m pytest -n 2 --color=no --slow -k two words\n" in done.stdout
+    assert (
+        "coverage run -m pytest -n 2 --durations=10 --color=no --slow -k two words\n" in done.stdout
+    )
     assert "fail-under" not in done.stdout
     assert "--slow\n" in run_tests(tools, "--all").stdout
     assert "fail-under" in run_tests(tools, "--all").stdout
