@@ -12,7 +12,11 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
 import jax
 import pytest
+from hypothesis import settings
 
+# The same examples at every run: a change is judged by what it did, not by the draw.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 

@@ -58,10 +58,11 @@ def spread(values: ArrayLike, level: float = 0.95) -> Spread:
 
     trim = 1 / (2 * math.sqrt(n - 4)) if n > 4 else 0.49
     centre = float(stats.trim_mean(finished, min(trim, 0.49)))
-    kurtosis = n * float(((finished - centre) ** 4).sum()) / (sd**2 * (n - 1)) ** 2
+    # In units of the SD: fourth powers of tiny values would underflow.
+    kurtosis = n * float((((finished - centre) / sd) ** 4).sum()) / (n - 1) ** 2
     error = math.sqrt(max((kurtosis - (n - 3) / n), 0.0) / (n - 1))
     small = n / (n - z)
     half = z * small * error
-    middle = math.log(small * sd**2)
+    middle = math.log(small) + 2 * math.log(sd)
     low, high = math.exp((middle - half) / 2), math.exp((middle + half) / 2)
     return Spread(sd, low, high, n, trials, "")
