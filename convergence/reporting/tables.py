@@ -118,7 +118,7 @@ def _wrapped(text: str, width: int) -> list[str]:
     for word in text.split(" "):
         while columns(word) > width:  # a word that fits nowhere is cut
             room = width - columns(line) - 1 if line else width
-            if room < 4 <= width and line:
+            if line and (room < 1 or room < 4 <= width):
                 lines.append(line)
                 line = ""
                 continue
