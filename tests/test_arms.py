@@ -33,7 +33,10 @@ def test_arm_summary_counts_what_diverged() -> None:
 @pytest.mark.parametrize("values", [[], [math.nan] * 3, [0.5], [0.5, 0.5], [0.1, 0.2, 0.3, 0.4]])
 def test_arm_summaries_are_strict_json(values: list[float]) -> None:
     """Protects summary.json from arms of which little or nothing finished."""
-    json.dumps(arm_summary(values, rng(), replicates=999).to_json(), allow_nan=False)
+    told = json.dumps(arm_summary(values, rng(), replicates=999).to_json(), allow_nan=False)
+    finished = sum(math.isfinite(value) for value in values)
+    read = json.loads(told)
+    assert (read["n"], read["diverged_count"]) == (len(values), len(values) - finished)
 
 
 def test_copies_have_no_interval() -> None:

@@ -201,7 +201,10 @@ def test_values_of_the_wrong_kind(field: str, value: Any, words: str) -> None:
 
 def test_whole_numbers_pass_for_floats() -> None:
     """Protects a rate of 1 that is written without a point."""
-    spec.validate(StudySpec(arms=(Arm.of("one", learning_rate=1, dropout=0),)))
+    study = StudySpec(arms=(Arm.of("one", learning_rate=1, dropout=0),))
+    setting = study.arm_setting(spec.validate(study).arms[0])
+    told = spec.hyperparameters(setting)
+    assert (told["learning_rate"], told["dropout"]) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -299,4 +299,7 @@ def test_killed_before_the_manifest(tmp_path: Path) -> None:
     (tmp_path / ".lock").write_text("{}")
     (tmp_path / ".reserve").write_text("")
     (tmp_path / ".manifest.json.0a1b2c3d.part").write_text("{")
-    prepare(tmp_path).close()
+    with prepare(tmp_path) as workdir:
+        assert not workdir.resumed
+        workdir.mark("finished")
+    assert Workdir.open(tmp_path).finished

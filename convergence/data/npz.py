@@ -86,6 +86,8 @@ def read_arrays(path: str, wanted: tuple[str, ...], field: str) -> dict[str, np.
                 _refuse_objects(archive, entry, where, field)
                 if name in wanted and entry.filename.endswith(".npy"):
                     found[name] = _read_member(archive, entry, where, field)
+    # What zipfile raises: NotImplementedError for a compression that it cannot undo, RuntimeError
+    # for an encrypted member.
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise UserError(
             f"{where} is damaged or not a plain archive; write it anew.", field
