@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -72,8 +73,6 @@ def engine(
         populations: compiled programs to use and to add to; None compiles anew at each call.
         arms: instead of the workload's one.
     """
-    import dataclasses
-
     from bench_workloads import study as study_of
 
     from convergence import spec
@@ -134,9 +133,8 @@ def child_main(which: str, name: str, trials: int) -> None:
     workload = WORKLOADS[name]()
     dataset = workload.load()
     loaded = time.perf_counter()
-    make = plain if which == "plain" else engine
     run = (
-        make(workload, dataset, trials)
+        plain(workload, dataset, trials)
         if which == "plain"
         else engine(workload, dataset, trials, {})
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import platform
 from typing import Any
 
@@ -165,8 +166,6 @@ def scale(flags: argparse.Namespace) -> dict[str, Any]:
     """Cost a trial of a small MLP against their number, each held against 256 beside it."""
     workload = WORKLOADS["W1"]().shortened(SMALL)
     setting = workload.setting.changed({"hidden": (16,)})
-    import dataclasses
-
     workload = dataclasses.replace(workload, setting=setting)
     dataset = workload.load()
     programs: dict[Any, Any] = {}

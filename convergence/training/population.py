@@ -148,12 +148,16 @@ class Population:
 
     # What the host calls: lists with an entry a shard in, lists out.
 
+    def _execute(self, name: str, shard: int, given: tuple[Any, ...]) -> Any:
+        """Runs a program on a shard's device and waits for it."""
+        return jax.block_until_ready(self._functions[name].on(self.device(shard), given)(*given))
+
     def call(
         self, name: str, block: Block, shared: Replicated, shard: int, state: Any, *rest: Any
     ) -> Any:
         """Calls a program for one shard and waits for it; `segment` takes the state's memory."""
         given = (block.lanes[shard], shared[self.device(shard)], block.counts[shard], state, *rest)
-        return jax.block_until_ready(self._functions[name].on(self.device(shard), given)(*given))
+        return self._execute(name, shard, given)
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Has a worker do some work, after all that was submitted before."""
@@ -192,13 +196,9 @@ class Population:
 
     def initialise(self, block: Block) -> list[TrialState]:
         """The states before the first step."""
-
-        def work(shard: int) -> TrialState:
-            given = (block.lanes[shard], block.counts[shard])
-            function = self._functions["initialise"]
-            return jax.block_until_ready(function.on(self.device(shard), given)(*given))
-
-        return self._each(work, block)
+        return self._each(
+            lambda k: self._execute("initialise", k, (block.lanes[k], block.counts[k])), block
+        )
 
     def evaluate(
         self, block: Block, shared: Replicated, states: list[TrialState], which: int, clean: bool
