@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from convergence import randomness
-from convergence.data.order import epoch_order
+from convergence.data.order import epoch_order, stable_order
 
 KEY = randomness.source_key(0, "order", 0)
 _order = jax.jit(epoch_order, static_argnames="size")
+_stable = jax.jit(stable_order, static_argnames="largest")
 GOLDEN = [10, 5, 8, 2, 3, 1, 9, 7, 4, 6, 0, 11, 12, 13, 14, 15]
 
 
@@ -33,6 +34,27 @@ def test_order_is_a_permutation_and_ignores_padding(count: int, size: int, epoch
 def test_order_golden() -> None:
     """The order's stream never changes."""
     assert np.asarray(_order(KEY, 0, 12, size=16)).tolist() == GOLDEN
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    size=st.sampled_from([1, 2, 3, 64, 65, 300]),
+    top=st.sampled_from([1, 3, 500, 2**20, 2**32]),
+    largest=st.sampled_from([0, 2**20]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_both_ways_of_sorting_are_the_stable_one(
+    size: int, top: int, largest: int, seed: int
+) -> None:
+    """Ranks that share their leading bits, or all their bits, come as NumPy's stable sort has them.
+
+    Low ranks differ in the bits that a word has no room for, so that only the passes over
+    neighbours tell them apart.
+    """
+    rank = np.random.default_rng(seed).integers(0, top, size, dtype=np.uint64).astype(np.uint32)
+    rank = rank + np.uint32(2**32 - top) if seed % 2 else rank
+    found = np.asarray(_stable(jnp.asarray(rank), largest=largest))
+    np.testing.assert_array_equal(found, np.argsort(rank, kind="stable"))
 
 
 def test_epochs_and_keys_differ() -> None:
