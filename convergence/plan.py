@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,7 +22,12 @@ from convergence.training.program import Initialiser, Program
 from convergence.training.state import Lane
 from convergence.training.step import Algorithm
 
+SPLITTING = ("split", "corrupt")  # the sources that decide what a trial sees of the dataset
+INPUTS_KEPT = 128  # inputs of an arm that its seeds have in common
 TABLE_STEP = 256  # the schedules' table has a multiple of so many columns: fewer program shapes
+
+
+_Place = tuple[DataSpec, int | None, int | None]  # of a view: its data, replicas of SPLITTING
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +127,10 @@ class Plan:
         self._context = tuple(study.arm_setting(arm) for arm in study.context)
         self.pool = Pool.of((*self.settings, *self._context))
         self.development, self.test = outer_split(dataset, study.setting.data)
-        self._views: dict[Any, View] = {}
+        # Noise on the inputs is added as they are read: it is no part of what a trial sees.
+        self._data = [dataclasses.replace(s.data, input_noise=0.0) for s in self.settings]
+        self._views: dict[_Place, View] = {}
+        self._inputs = functools.lru_cache(INPUTS_KEPT)(self._make_inputs)
         run = study.run
         self.replicas = np.arange(run.first_replica, run.first_replica + run.num_seeds)
         self.arm_steps = tuple(self._steps(arm) for arm in range(len(study.arms)))
@@ -140,16 +149,19 @@ class Plan:
 
     def view(self, arm: int, replica: int) -> View:
         """What a trial of this arm and replica sees of the dataset."""
-        data = dataclasses.replace(self.settings[arm].data, input_noise=0.0)
+        return self._view(self._place(arm, replica))
+
+    def _place(self, arm: int, replica: int) -> _Place:
         varied = self.varied(arm)
-        index = {s: replica if s in varied else None for s in ("split", "corrupt")}
-        place = (data, index["split"], index["corrupt"])
+        split, corrupt = (replica if source in varied else None for source in SPLITTING)
+        return self._data[arm], split, corrupt
+
+    def _view(self, place: _Place) -> View:
         if place not in self._views:
+            data, *replicas = place
             seed = self.study.run.seed
-            keys = {s: randomness.source_key(seed, s, index[s]) for s in index}
-            self._views[place] = make_view(
-                self.dataset, data, self.development, keys["split"], keys["corrupt"]
-            )
+            keys = (randomness.source_key(seed, s, k) for s, k in zip(SPLITTING, replicas))
+            self._views[place] = make_view(self.dataset, data, self.development, *keys)
         return self._views[place]
 
     def _per_epoch(self, arm: int, replica: int) -> int:
@@ -267,10 +279,15 @@ class Plan:
         ]
 
     def _lane(self, group: Group, trial: Trial, keys: dict[str, np.ndarray], row: int) -> Lane:
-        setting, view = self.settings[trial.arm], self.view(trial.arm, trial.replica)
         self._per_epoch(trial.arm, trial.replica)  # imbalance leaves some replicas a row less
-        arm = self.study.arms[trial.arm]
-        capacity = group.program.capacity
+        place = self._place(trial.arm, trial.replica)
+        common = self._inputs(trial.arm, place, group.program.capacity)
+        own = {source: keys[source][row] for source in names.SOURCES}
+        return common._replace(keys=own, steps=np.int32(trial.steps))
+
+    def _make_inputs(self, arm: int, place: _Place, capacity: int) -> Lane:
+        """The inputs of an arm's trials with this view, but for keys and steps."""
+        setting, view = self.settings[arm], self._view(place)
 
         def padded(rows: np.ndarray) -> np.ndarray:
             out = np.zeros(capacity, np.int32)
@@ -278,14 +295,14 @@ class Plan:
             return out
 
         return Lane(
-            keys={source: keys[source][row] for source in names.SOURCES},
+            keys={},
             hyper={k: np.float32(v) for k, v in spec.hyperparameters(setting).items()},
             loss=np.int32(self.pool.losses.index(setting.train.loss)),
-            schedule=np.int32(self.schedule_of_arm[trial.arm]),
+            schedule=np.int32(self.schedule_of_arm[arm]),
             plateau=np.float32(setting.train.schedule == "plateau"),
-            steps=np.int32(trial.steps),
+            steps=np.int32(0),
             initialiser=np.int32(self.pool.initialisers.index(initialiser(setting))),
-            twin=np.bool_(arm.twin),
+            twin=np.bool_(self.study.arms[arm].twin),
             rows=padded(view.train),
             train_count=np.int32(len(view.train)),
             validation=padded(view.validation),

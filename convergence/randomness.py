@@ -12,7 +12,7 @@ from collections.abc import Collection
 import jax
 import numpy as np
 
-from convergence import names
+from convergence import names, threefry
 
 Key = jax.Array
 _SHARED = 0xFFFFFFFF  # folded in place of the replica's index where a source is not varied
@@ -72,7 +72,7 @@ def host_generator(key: Key) -> np.random.Generator:
 
 
 def key_table(seed: int, replicas: np.ndarray, varied: Collection[str]) -> dict[str, np.ndarray]:
-    """`key_data` of `key_tree` for many replicas at once.
+    """`key_data` of `key_tree` for many replicas at once, computed on the host.
 
     Args:
         seed: the study's root seed.
@@ -82,12 +82,13 @@ def key_table(seed: int, replicas: np.ndarray, varied: Collection[str]) -> dict[
     Returns:
         uint32[n, 2] by source.
     """
+    key = np.array([0, seed & 0xFFFFFFFF], np.uint32)  # as `jax.random.key` has it
+    root = threefry.fold_in(key, np.uint32(seed >> 32))
     table = {}
     for source in names.SOURCES:
-        base = fold_name(root_key(seed), source)
+        base = threefry.fold_in(root, np.uint32(name_code(source)))
         index = np.asarray(replicas, np.uint32)
         if source not in varied:
             index = np.full_like(index, _SHARED)
-        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(base, index)
-        table[source] = np.asarray(jax.random.key_data(keys))
+        table[source] = threefry.fold_in(base, index)
     return table

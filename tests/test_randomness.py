@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convergence import data, names, randomness
+from convergence import data, names, randomness, threefry
 from convergence.spec import Arm, DataSpec, ModelSpec, RunSpec, Setting, StudySpec, TrainSpec
 from convergence.study import Study, resolve
 from convergence.training import trial as trials
@@ -95,6 +95,14 @@ def test_codes_of_names() -> None:
     assert len(codes) == len(names.SOURCES)
     key = randomness.root_key(0)
     assert words(randomness.fold_name(key, "a")) != words(randomness.fold_name(key, "b"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(word=st.tuples(*[st.integers(0, 2**32 - 1)] * 2), data=st.integers(0, 2**32 - 1))
+def test_keys_folded_on_the_host_are_those_of_jax(word: tuple[int, int], data: int) -> None:
+    """Protects every lane's keys: the cipher on the host is JAX's, for any words."""
+    expected = jax.random.fold_in(randomness.wrap(np.uint32(word)), np.uint32(data))
+    assert threefry.fold_in(np.uint32(word), np.uint32(data)).tolist() == words(expected)
 
 
 def test_wrap_undoes_key_data() -> None:
