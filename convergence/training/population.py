@@ -26,6 +26,7 @@ from convergence.training.compiled import Compiled
 from convergence.training.lanes import one_by_one, side_by_side
 from convergence.training.program import Program
 from convergence.training.state import Lane, Shared, Trained, TrialState
+from convergence.training.words import Words
 
 TRAIN, VALIDATION, TEST = 0, 1, 2  # which rows are evaluated
 SHARD = 4  # lanes of a shard on CPU: few enough to keep cores busy, more than the call's own cost
@@ -37,7 +38,7 @@ class Block(NamedTuple):
     """A block's inputs on the devices: an entry a shard."""
 
     trials: int  # how many
-    lanes: list[Lane]
+    lanes: list[jax.Array]  # uint32[width, words]: each lane's inputs as one vector
     counts: list[jax.Array]  # int32: trials of each shard
 
 
@@ -65,6 +66,7 @@ class Population:
         self.width = SHARD if mode == "map" else lanes
         self.shards = -(-lanes // SHARD) if mode == "map" else len(self.workers)
         self.lanes = self.width * self.shards
+        self._form: Words | None = None  # of a lane's inputs, once some are there
         self._pool = ThreadPoolExecutor(len(self.workers), thread_name_prefix="lanes")
         self._functions = {
             "initialise": Compiled(self._initialise, once=True),
@@ -79,15 +81,20 @@ class Population:
 
     # The four programs: what each does for the lanes of one shard.
 
-    def _initialise(self, lanes: Lane, count: jax.Array) -> TrialState:
-        def one(lane: Lane) -> TrialState:
-            return trials.initial_state(self.program, lane)
+    def _lane(self, words: jax.Array) -> Lane:
+        assert self._form is not None  # programs are traced for a block that was dealt out
+        lane: Lane = self._form.unpack(words)
+        return lane
+
+    def _initialise(self, lanes: jax.Array, count: jax.Array) -> TrialState:
+        def one(words: jax.Array) -> TrialState:
+            return trials.initial_state(self.program, self._lane(words))
 
         return jax.vmap(one)(lanes) if self.mode == "vmap" else one_by_one(one, count, lanes)
 
     def _segment(
         self,
-        lanes: Lane,
+        lanes: jax.Array,
         shared: Shared,
         count: jax.Array,
         states: TrialState,
@@ -95,9 +102,11 @@ class Population:
         until: jax.Array,
     ) -> tuple[TrialState, jax.Array]:
         if self.mode == "vmap":
-            return side_by_side(self.program, lanes, shared, states, start, until)
+            apart = jax.vmap(self._lane)(lanes)
+            return side_by_side(self.program, apart, shared, states, start, until)
 
-        def one(lane: Lane, state: TrialState) -> tuple[TrialState, jax.Array]:
+        def one(words: jax.Array, state: TrialState) -> tuple[TrialState, jax.Array]:
+            lane = self._lane(words)
             return trials.segment(self.program, lane, shared, state, start, until)
 
         empty = jnp.zeros((self.width, *trials.empty_trace().shape), jnp.float32)
@@ -111,14 +120,15 @@ class Population:
 
     def _evaluate(
         self,
-        lanes: Lane,
+        lanes: jax.Array,
         shared: Shared,
         count: jax.Array,
         states: TrialState,
         which: jax.Array,
         clean: jax.Array,
     ) -> dict[str, jax.Array]:
-        def one(lane: Lane, state: TrialState) -> dict[str, jax.Array]:
+        def one(words: jax.Array, state: TrialState) -> dict[str, jax.Array]:
+            lane = self._lane(words)
             rows, number = self._rows(lane, shared, which)
             targets = jnp.where(clean, shared.y, lane.targets)
             noise = jnp.where(clean, jnp.float32(0), lane.hyper["input_noise"])
@@ -134,9 +144,15 @@ class Population:
         return one_by_one(one, count, lanes, states)
 
     def _finish(
-        self, lanes: Lane, shared: Shared, count: jax.Array, states: TrialState, which: jax.Array
+        self,
+        lanes: jax.Array,
+        shared: Shared,
+        count: jax.Array,
+        states: TrialState,
+        which: jax.Array,
     ) -> tuple[jax.Array, jax.Array, Trained]:
-        def one(lane: Lane, state: TrialState) -> tuple[jax.Array, jax.Array, Trained]:
+        def one(words: jax.Array, state: TrialState) -> tuple[jax.Array, jax.Array, Trained]:
+            lane = self._lane(words)
             rows, number = self._rows(lane, shared, which)
             model = evaluation.trained(self.program, state)
             table = evaluation.predict(self.program, lane, shared, model, rows, number)
@@ -240,15 +256,16 @@ class Population:
         Args:
             lanes: [trials] at most `self.lanes`, of NumPy arrays.
         """
-        idle = lanes[0]._replace(steps=np.zeros((), np.int32))
+        self._form = self._form or Words.of(lanes[0])
+        words = [self._form.pack(lane) for lane in lanes]
+        idle = self._form.pack(lanes[0]._replace(steps=np.zeros((), np.int32)))
         dealt, counts = [], []
         shards = min(self.shards, len(lanes))  # a shard without trials is not even called
         for shard in range(shards):
-            mine = list(lanes[shard::shards])
+            mine = words[shard::shards]
             counts.append(jax.device_put(np.int32(len(mine)), self.device(shard)))
             mine += [idle] * (self.width - len(mine))
-            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *mine)
-            dealt.append(jax.device_put(stacked, self.device(shard)))
+            dealt.append(jax.device_put(np.stack(mine), self.device(shard)))
         return Block(len(lanes), dealt, counts)
 
     def gather(self, shards: Sequence[Any], count: int) -> Any:
