@@ -146,7 +146,7 @@ class RunSpec:
     margin: float = option(0.0, "smallest difference worth acting on (0: by metric)", low=0.0)
     eval_every: int = option(0, "steps between evaluations (0: a twentieth of the run)", low=0)
     checkpoint_every: int = option(
-        0, "steps between checkpoints (0: every eighth evaluation)", low=0
+        0, "steps between checkpoints (0: by time, three a minute at most)", low=0
     )
     fingerprint_every: int = option(100, "steps between fingerprints (0: never)", low=0)
     lanes: int = option(

@@ -98,7 +98,7 @@ def cadence(plan: Plan, segment: int = 0) -> Cadence:
             "fingerprint_every",
         )
     evaluated = run.eval_every or max(1, -(-total // 20))
-    return Cadence(total, evaluated, run.checkpoint_every or 8 * evaluated, segment)
+    return Cadence(total, evaluated, run.checkpoint_every, segment)
 
 
 class Study:

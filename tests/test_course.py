@@ -10,7 +10,7 @@ import pytest
 from helpers import trials as kit
 
 from convergence.study import Study
-from convergence.training.blocks import Cadence
+from convergence.training.blocks import Cadence, Pace
 from convergence.training.course import AHEAD, Course, Leg
 from convergence.training.population import SHARD
 
@@ -25,13 +25,17 @@ def laid(seeds: int = 3) -> tuple[Course, Any, Study]:
     return course, population.initialise(block), runner
 
 
+def always() -> bool:
+    return True
+
+
 LEGS = [Leg(k, k + 4, k == 4, k == 8) for k in range(0, 20, 4)]
 
 
 def test_each_boundary_in_its_turn() -> None:
     """Protects the record: legs arrive in order, with what was asked for at each and no more."""
     course, states, _ = laid()
-    passed = list(course.run(states, LEGS))
+    passed = list(course.run(states, LEGS, always))
     assert [one.leg for one in passed] == LEGS
     for one in passed:
         assert one.trace.shape == (9, 4, 2)
@@ -55,12 +59,31 @@ def test_the_host_is_never_far_behind() -> None:
         return real(shard, leg, *rest)
 
     course._part = part  # type: ignore[method-assign]
-    run = course.run(states, LEGS)
+    run = course.run(states, LEGS, always)
     next(run)
     course.population.submit(lambda: None).result()  # what was submitted before has begun
     assert max(begun) <= LEGS[AHEAD].start
     assert len(list(run)) == len(LEGS) - 1
     assert max(begun) == LEGS[-1].start
+
+
+def test_saves_when_it_is_time() -> None:
+    """Protects speed and safety: legs that may save are asked each, and told whether they did."""
+    course, states, _ = laid()
+    legs = [leg._replace(saves=leg.start != 4) for leg in LEGS]
+    answers = iter([True, False, True, False])
+    passed = list(course.run(states, legs, lambda: next(answers)))
+    assert [one.leg.saves for one in passed] == [True, False, False, True, False]
+    assert [one.whole is not None for one in passed] == [one.leg.saves for one in passed]
+    assert next(answers, None) is None
+
+
+def test_pace_of_checkpoints() -> None:
+    """Protects long runs: so many seconds from one checkpoint to the next, the first included."""
+    now = iter([100.0, 109.9, 110.0, 110.1, 119.9, 125.0, 134.9])
+    pace = Pace(10.0, lambda: next(now))
+    assert [pace() for _ in range(6)] == [False, True, False, False, True, False]
+    assert Pace(0.0, lambda: 1.0)()
 
 
 def test_an_error_ends_it() -> None:
@@ -75,7 +98,7 @@ def test_an_error_ends_it() -> None:
         return real(shard, leg, *rest)
 
     course._part = part  # type: ignore[method-assign]
-    run = course.run(states, LEGS)
+    run = course.run(states, LEGS, always)
     gate.set()
     next(run)
     with pytest.raises(RuntimeError, match="a worker's"):

@@ -209,12 +209,15 @@ def studied(*arms: Arm, **run: Any) -> Study:
 
 
 def test_cadences() -> None:
-    """Protects where the host looks: a twentieth of the run, every eighth look, and at the end."""
+    """Protects where the host looks: a twentieth of the run, where it is told to, at the end."""
     found = studied(Arm.of("long", steps=1001)).cadence
-    assert (found.total, found.eval_every, found.checkpoint_every) == (1001, 51, 408)
+    assert (found.total, found.eval_every, found.checkpoint_every) == (1001, 51, 0)
     assert found.eval_steps() == [*range(0, 1001, 51), 1001]
-    assert found.boundaries() == sorted({*range(51, 1001, 51), *range(408, 1001, 408), 1001})
-    assert [s for s in found.boundaries() if found.saves(s)] == [408, 816]
+    assert found.boundaries() == [*range(51, 1001, 51), 1001]
+    assert [s for s in found.boundaries() if found.saves(s)] == [*range(51, 1001, 51)]
+    told = Cadence(1001, 51, 408)
+    assert told.boundaries() == sorted({*range(51, 1001, 51), *range(408, 1001, 408), 1001})
+    assert [s for s in told.boundaries() if told.saves(s)] == [408, 816]
     assert Cadence(5000, 0, 0).boundaries() == [1024, 2048, 3072, 4096, 5000]
     assert Cadence(10, 4, 0, segment=3).boundaries() == [3, 4, 6, 8, 9, 10]
     assert [s for s in range(1, 11) if Cadence(10, 4, 0, segment=3).evaluates(s)] == [4, 8, 10]

@@ -7,6 +7,7 @@ program changes.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ from convergence.training.curve import CurveRecorder
 from convergence.training.population import TEST, TRAIN, VALIDATION, Population, Replicated
 from convergence.training.state import MARKS, SKETCHES, TRACE, Lane, Trained
 
+CHECKPOINT_SECONDS = 20.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Cadence:
@@ -25,7 +28,7 @@ class Cadence:
 
     total: int
     eval_every: int
-    checkpoint_every: int  # 0: never
+    checkpoint_every: int  # 0: at any boundary, as time goes by (see `Pace`)
     segment: int = 0  # 0: only at evaluations and checkpoints
 
     def boundaries(self) -> list[int]:
@@ -45,18 +48,37 @@ class Cadence:
         return sorted({0} | {step for step in self.boundaries() if self.evaluates(step)})
 
     def saves(self, step: int) -> bool:
-        """Whether this boundary leaves a checkpoint."""
-        return 0 < step < self.total and bool(
-            self.checkpoint_every and step % self.checkpoint_every == 0
-        )
+        """Whether this boundary may leave a checkpoint."""
+        every = self.checkpoint_every
+        return 0 < step < self.total and (every == 0 or step % every == 0)
 
     def legs(self, done: int, saving: bool) -> list[Leg]:
-        """The legs that are left after `done` steps; with nowhere to save to, none saves."""
+        """The legs that are left after `done` steps; with nowhere to save to, none may save."""
         stops = [stop for stop in self.boundaries() if stop > done]
         return [
             Leg(start, stop, self.evaluates(stop), saving and self.saves(stop))
             for start, stop in zip([done, *stops], stops)
         ]
+
+
+class Pace:
+    """Whether it is time for a checkpoint: what it costs, and what a kill costs, stay small.
+
+    Args:
+        seconds: from one to the next; 0: always.
+        clock: seconds that have gone by since some moment.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._last = clock()
+
+    def __call__(self) -> bool:
+        now = self._clock()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
 
 
 Told = Callable[[int, int, Mapping[str, np.ndarray]], None]
@@ -177,7 +199,9 @@ class BlockRun:
         if done == 0:
             first = [course.scored(shard, one) for shard, one in enumerate(state)]
             self.evaluations = [population.gather(first, self.count)]
-        for passed in course.run(state, self.cadence.legs(done, self.store is not None)):
+        legs = self.cadence.legs(done, self.store is not None)
+        pace = Pace(0.0 if self.cadence.checkpoint_every else CHECKPOINT_SECONDS)
+        for passed in course.run(state, legs, pace):
             state, stop = passed.states, passed.leg.until
             self.curve.add(passed.trace, passed.steps)
             if passed.leg.evaluates:

@@ -7,7 +7,8 @@ takes the boundaries one after another, at most `AHEAD` legs behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ class Leg(NamedTuple):
     start: int  # steps done before
     until: int
     evaluates: bool  # score the validation rows
-    saves: bool  # hand the whole state over
+    saves: bool  # hand the whole state over, if it is time
 
 
 class Passed(NamedTuple):
@@ -98,34 +99,44 @@ class Course:
             whole=jax.tree.map(np.array, new) if leg.saves else None,
         )
 
-    def run(self, states: Sequence[TrialState], legs: Sequence[Leg]) -> Iterator[Passed]:
-        """Yields each boundary once all shards are by; the states given are used up."""
-        population, shards = self.population, range(len(self.block.lanes))
-        waiting: list[list[Future[_Part]]] = []
-        begun = 0
+    def run(
+        self, states: Sequence[TrialState], legs: Sequence[Leg], due: Callable[[], bool]
+    ) -> Iterator[Passed]:
+        """Yields each boundary once all shards are by; the states given are used up.
+
+        Args:
+            states: a shard's each.
+            legs: one after another.
+            due: asked when a leg that may save is begun, whether it does.
+        """
+        waiting: list[tuple[Leg, list[Future[_Part]]]] = []
+        left = iter(legs)
+
+        def begin(leg: Leg) -> tuple[Leg, list[Future[_Part]]]:
+            leg = leg._replace(saves=leg.saves and due())
+            last = waiting[-1][1] if waiting else None
+            return leg, [
+                self.population.submit(
+                    self._part,
+                    shard,
+                    leg,
+                    last[shard] if last else None,
+                    None if last else states[shard],
+                )
+                for shard in range(len(self.block.lanes))
+            ]
+
         try:
-            for leg in legs:
-                # First in, first out: what a task waits for has always been begun before it.
-                while begun < len(legs) and len(waiting) <= AHEAD:
-                    last = waiting[-1] if waiting else None
-                    first = states if begun == 0 else None
-                    waiting.append(
-                        [
-                            population.submit(
-                                self._part,
-                                shard,
-                                legs[begun],
-                                last[shard] if last else None,
-                                first[shard] if first else None,
-                            )
-                            for shard in shards
-                        ]
-                    )
-                    begun += 1
-                yield self._joined(leg, [part.result() for part in waiting[0]])
+            # First in, first out: what a task waits for has always been begun before it.
+            waiting += map(begin, itertools.islice(left, 1))
+            while waiting:
+                for leg in itertools.islice(left, AHEAD + 1 - len(waiting)):
+                    waiting.append(begin(leg))
+                leg, parts = waiting[0]
+                yield self._joined(leg, [part.result() for part in parts])
                 waiting.pop(0)
         finally:
-            for part in (part for parts in waiting for part in parts):
+            for part in (part for _, parts in waiting for part in parts):
                 part.cancel()
 
     def _joined(self, leg: Leg, parts: list[_Part]) -> Passed:
