@@ -58,7 +58,7 @@ def test_the_host_is_never_far_behind() -> None:
         begun.append(leg.start)
         return real(shard, leg, *rest)
 
-    course._part = part  # type: ignore[method-assign]
+    course._part = part  # type: ignore[method-assign,assignment]
     run = course.run(states, LEGS, always)
     next(run)
     course.population.submit(lambda: None).result()  # what was submitted before has begun
@@ -97,7 +97,7 @@ def test_an_error_ends_it() -> None:
             raise RuntimeError("a worker's")
         return real(shard, leg, *rest)
 
-    course._part = part  # type: ignore[method-assign]
+    course._part = part  # type: ignore[method-assign,assignment]
     run = course.run(states, LEGS, always)
     gate.set()
     next(run)
