@@ -12,7 +12,7 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)  # of the key schedule
 
 
-def fold_in(key: np.ndarray, data: np.ndarray) -> np.ndarray:
+def fold_in(key: np.ndarray, data: np.ndarray | np.uint32) -> np.ndarray:
     """The words of ``jax.random.fold_in`` for threefry keys.
 
     Args:
