@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from convergence import randomness
+from convergence.models.tiling import FEW, out_length, tiled_convolution
 
 Array = jax.Array
 Activation = Callable[[Array], Array]
@@ -67,11 +68,6 @@ class Dropout(nn.Module):
         return dropout(x, rate, randomness.fold_name(key, "/".join(self.path)))
 
 
-def out_length(length: int, kernel: int, stride: int, padding: int) -> int:
-    """Positions of a window of ``kernel`` over ``length`` cells padded on both sides."""
-    return (length + 2 * padding - kernel) // stride + 1
-
-
 def patches(x: Array, window: Sequence[int], stride: int, padding: int) -> Array:
     """The windows of an image or a series side by side (im2col), by static slices.
 
@@ -101,7 +97,7 @@ def patches(x: Array, window: Sequence[int], stride: int, padding: int) -> Array
 
 
 class Convolution(nn.Module):
-    """A 1-D or 2-D convolution as one matrix product over patches.
+    """A 1-D or 2-D convolution as one matrix product over patches, or tiles of few channels.
 
     On CPU a native convolution inside a loop runs on a path that is an order of magnitude slower
     than a product; on accelerators ``native`` may be the faster. The kernel has the usual shape
@@ -140,6 +136,8 @@ class Convolution(nn.Module):
                 padding=((self.padding, self.padding),) * len(self.window),
                 dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C"),
             )
+        elif x.shape[-1] <= FEW:
+            y = tiled_convolution(x, kernel, self.stride, self.padding)
         else:
             flat = kernel.reshape(math.prod(shape[:-1]), self.features)
             y = patches(x, self.window, self.stride, self.padding) @ flat
