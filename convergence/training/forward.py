@@ -15,7 +15,7 @@ import numpy as np
 from convergence.training import evaluation
 from convergence.training.compiled import Compiled
 from convergence.training.evaluation import CHUNK
-from convergence.training.lanes import one_by_one
+from convergence.training.lanes import each
 from convergence.training.population import SHARD
 from convergence.training.program import Program
 from convergence.training.state import Lane, Shared, Trained
@@ -48,11 +48,7 @@ class Forward:
         def one(lane: Lane, model: Trained) -> jax.Array:
             return evaluation.predict(self.program, lane, shared, model, rows, number)
 
-        return (
-            jax.vmap(one)(lanes, models)
-            if self.mode == "vmap"
-            else one_by_one(one, count, lanes, models)
-        )
+        return each(self.mode, one, count, lanes, models)
 
     def __call__(
         self, models: Trained, x_mean: np.ndarray, x_scale: np.ndarray, x: np.ndarray

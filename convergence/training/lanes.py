@@ -47,6 +47,13 @@ def one_by_one(
     return jax.lax.while_loop(lambda carry: carry[0] < count, body, begin)[1]
 
 
+def each(mode: str, function: Callable[..., Any], count: jax.Array, *arrays: Any) -> Any:
+    """Applies `function` to every lane: in turn (mode ``map``) or at once (``vmap``)."""
+    if mode == "vmap":
+        return jax.vmap(function)(*arrays)
+    return one_by_one(function, count, *arrays)
+
+
 def _choose(flags: jax.Array, new: Any, old: Any) -> Any:
     """Lane by lane, the new value where the lane's flag is set."""
 

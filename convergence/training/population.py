@@ -23,7 +23,7 @@ from jax.sharding import SingleDeviceSharding
 from convergence.training import evaluation
 from convergence.training import trial as trials
 from convergence.training.compiled import Compiled
-from convergence.training.lanes import one_by_one, side_by_side
+from convergence.training.lanes import each, one_by_one, side_by_side
 from convergence.training.program import Program
 from convergence.training.state import Lane, Shared, Trained, TrialState
 from convergence.training.words import Words
@@ -90,7 +90,7 @@ class Population:
         def one(words: jax.Array) -> TrialState:
             return trials.initial_state(self.program, self._lane(words))
 
-        return jax.vmap(one)(lanes) if self.mode == "vmap" else one_by_one(one, count, lanes)
+        return each(self.mode, one, count, lanes)
 
     def _segment(
         self,
@@ -139,9 +139,7 @@ class Population:
             )
             return jax.tree.map(lambda v: jnp.where(state.first_bad >= 0, jnp.nan, v), told)
 
-        if self.mode == "vmap":
-            return jax.vmap(one)(lanes, states)
-        return one_by_one(one, count, lanes, states)
+        return each(self.mode, one, count, lanes, states)
 
     def _finish(
         self,
@@ -158,9 +156,7 @@ class Population:
             table = evaluation.predict(self.program, lane, shared, model, rows, number)
             return table, trials.final_fingerprint(state), model
 
-        if self.mode == "vmap":
-            return jax.vmap(one)(lanes, states)
-        return one_by_one(one, count, lanes, states)
+        return each(self.mode, one, count, lanes, states)
 
     # What the host calls: lists with an entry a shard in, lists out.
 
