@@ -166,7 +166,10 @@ def schedules(flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def scale(flags: argparse.Namespace) -> dict[str, Any]:
-    """Cost a trial of a small MLP against their number, each held against 256 beside it."""
+    """Cost a trial of a small MLP against their number, each held against 256 beside it.
+
+    The 256 are run as often in a row as makes their time comparable: a second's run is noise.
+    """
     workload = WORKLOADS["W1"]().shortened(SMALL)
     setting = workload.setting.changed({"hidden": (16,)})
     workload = dataclasses.replace(workload, setting=setting)
@@ -178,8 +181,15 @@ def scale(flags: argparse.Namespace) -> dict[str, Any]:
     rows, trials = [], 1024
     while trials <= flags.largest:
         many = measure.engine(workload, dataset, trials, programs)
-        seconds = measure.interleaved({"few": few, "many": many}, flags.pairs)
-        one = measure.ratio(seconds["many"] / trials, seconds["few"] / 256)
+        times = min(trials // 256, 16)
+
+        def often(times: int = times) -> None:
+            for _ in range(times):
+                few()
+
+        runs: dict[str, measure.Run] = {"few": often, "many": many}
+        seconds = measure.interleaved(runs, flags.pairs)
+        one = measure.ratio(seconds["many"] / trials, seconds["few"] / (256 * times))
         each = 1e3 * float(np.median(seconds["many"])) / trials
         told[str(trials)] = one | {"ms": each}
         rows.append((trials, f"{each:.2f}", _interval(one)))
