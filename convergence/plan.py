@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from convergence.training.state import Lane
 from convergence.training.step import Algorithm
 
 SPLITTING = ("split", "corrupt")  # the sources that decide what a trial sees of the dataset
-INPUTS_KEPT = 128  # inputs of an arm that its seeds have in common
+INPUTS_KEPT = 128  # at least: inputs of an arm that its seeds have in common
 TABLE_STEP = 256  # the schedules' table has a multiple of so many columns: fewer program shapes
 
 
@@ -73,8 +73,14 @@ class Group:
     program: Program
     trials: tuple[Trial, ...]
 
-    def blocks(self, lanes: int, arms: int) -> list[tuple[Trial, ...]]:
-        """Whole seeds to a block where they fit: `arms` trials of each seed belong together."""
+    @property
+    def arms(self) -> int:
+        """How many arms of the study are in this group."""
+        return len({trial.arm for trial in self.trials})
+
+    def blocks(self, lanes: int) -> list[tuple[Trial, ...]]:
+        """Whole seeds to a block where they fit: the trials of a seed belong together."""
+        arms = self.arms
         size = lanes // arms * arms if arms <= lanes else lanes
         return [self.trials[k : k + size] for k in range(0, len(self.trials), size)]
 
@@ -130,7 +136,8 @@ class Plan:
         # Noise on the inputs is added as they are read: it is no part of what a trial sees.
         self._data = [dataclasses.replace(s.data, input_noise=0.0) for s in self.settings]
         self._views: dict[_Place, View] = {}
-        self._inputs = functools.lru_cache(INPUTS_KEPT)(self._make_inputs)
+        kept = max(INPUTS_KEPT, len(study.arms))  # trials come seed by seed
+        self._inputs = functools.lru_cache(kept)(self._make_inputs)
         run = study.run
         self.replicas = np.arange(run.first_replica, run.first_replica + run.num_seeds)
         self.arm_steps = tuple(self._steps(arm) for arm in range(len(study.arms)))
@@ -225,7 +232,7 @@ class Plan:
             batch_size=train.batch_size,
             accumulate=train.accumulate,
             clips=self.pool.clips,
-            packing=Packing.of(model.params_form(self.dataset.shape)),
+            packing=Packing.of(model.form(self.dataset.shape)[0]),
         )
 
     def _program(self, setting: Setting) -> Program:
@@ -256,13 +263,6 @@ class Plan:
             key = (static, self.pool, program.capacity, self.shapes.shape, self.dataset.digest)
             groups.append(Group(key, program, trials))
         return tuple(groups)
-
-    def blocks(self, lanes: int) -> Iterator[tuple[Group, tuple[Trial, ...]]]:
-        """All blocks of the study, in the order in which they run."""
-        for group in self.groups:
-            arms = len({trial.arm for trial in group.trials})
-            for trials in group.blocks(lanes, arms):
-                yield group, trials
 
     def lanes(self, group: Group, trials: tuple[Trial, ...]) -> list[Lane]:
         """The lanes' inputs (NumPy arrays) of some trials of a group."""

@@ -208,7 +208,7 @@ def outputs(
 def _program(saved: Saved, arm: str, model: Any) -> Program:
     train = saved.setting(arm).train
     optimizer = build_optimizer(train.optimizer)
-    packing = Packing.of(model.params_form(saved.encoding.shape))
+    packing = Packing.of(model.form(saved.encoding.shape)[0])
     return Program(
         algorithm=Algorithm(
             model, (), optimizer, train.batch_size, train.accumulate, False, packing

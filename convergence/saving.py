@@ -17,7 +17,6 @@ from urllib.parse import quote
 import jax
 import numpy as np
 
-from convergence import randomness
 from convergence.data.encoding import encoding_of
 from convergence.history import History
 from convergence.models import Model
@@ -52,9 +51,7 @@ class Preparation(NamedTuple):
 
 def template(model: Model, shape: tuple[int, ...]) -> Trained:
     """Shapes and types of what predicts, of one trial."""
-    key = jax.eval_shape(lambda: randomness.root_key(0))
-    example = jax.ShapeDtypeStruct((2, *shape), np.float32)
-    return Trained(*jax.eval_shape(model.init, key, example))
+    return Trained(*model.form(shape))
 
 
 def size(like: Trained) -> int:
@@ -65,8 +62,7 @@ def size(like: Trained) -> int:
 def seed_size(plan: Plan) -> int:
     """Bytes of one seed of every arm."""
     return sum(
-        len({trial.arm for trial in group.trials})
-        * size(template(group.program.algorithm.model, group.program.shape))
+        group.arms * size(template(group.program.algorithm.model, group.program.shape))
         for group in plan.groups
     )
 

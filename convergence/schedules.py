@@ -100,7 +100,7 @@ BY_PROGRESS: dict[str, Callable[[Vector], Vector]] = {
     "one_cycle": _one_cycle,  # Smith & Topin, 2018, with cosine flanks
     "triangular": _triangular,  # Smith, 2017
     "wsd": _wsd,  # warm-up, stable, decay: Hu et al., 2024; linear over the last fifth
-    "plateau": _constant,  # `plateau_update` lowers the rate as it runs
+    "plateau": _constant,  # `plateau_close` lowers the rate as it runs
 }
 
 
@@ -264,8 +264,3 @@ def plateau_course(losses: np.ndarray) -> np.ndarray:
             course[end:] *= PLATEAU_FACTOR
             stale = 0
     return course
-
-
-def plateau_update(state: PlateauState, loss: Array, step: Array) -> PlateauState:
-    """The controller after the step of this index (int32, from 0) and its loss."""
-    return plateau_close(plateau_add(state, loss), step + 1)

@@ -140,14 +140,16 @@ class Study:
         self.watcher = watcher
         self._done = self._diverged = self._finished = 0
 
-    def _population(self, group: Group) -> Population:
+    def population(self, group: Group) -> Population:
+        """The compiled program of a group, made where there is none yet."""
         lanes, machine = self.plan.study.run.lanes, self.machine
         key = (group.key, lanes, machine)
         if key not in self._populations:
             self._populations[key] = Population(group.program, lanes, machine.workers, machine.mode)
         return self._populations[key]
 
-    def _shared(self, population: Population) -> Replicated:
+    def shared(self, population: Population) -> Replicated:
+        """What all trials read, on a program's devices."""
         plan, capacity = self.plan, population.program.capacity
         test = np.zeros(capacity, np.int32)
         test[: len(plan.test)] = plan.test
@@ -213,10 +215,9 @@ class Study:
         collected: list[tuple[tuple[Trial, ...], dict[str, np.ndarray]]] = []
         number = 0
         for group in self.plan.groups:
-            population = self._population(group)
-            shared = self._shared(population)
-            arms = len({trial.arm for trial in group.trials})
-            for trials in group.blocks(population.lanes, arms):
+            population = self.population(group)
+            shared = self.shared(population)
+            for trials in group.blocks(population.lanes):
                 arrays = self._recorded(number, trials)
                 if arrays is None:
                     arrays = self._block(population, shared, group, trials, number)
@@ -261,7 +262,7 @@ class Study:
         trials, parameters = len(self.plan.trials), []
         for group in self.plan.groups:
             model, shape = group.program.algorithm.model, group.program.shape
-            tree = model.params_form(shape)
+            tree = model.form(shape)[0]
             parameters.append(sum(int(np.prod(a.shape)) for a in jax.tree.leaves(tree)))
         steps = sum(trial.steps for trial in self.plan.trials)
         return {

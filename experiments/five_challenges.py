@@ -1,7 +1,7 @@
 """Which of the five challenges does training on this data meet, and what should be changed?
 
 Command:  python -m experiments.five_challenges --dataset=file --data_path=my.csv --target=y
-Cost:     about 33 arms × seeds, three programs to compile; --preset=quick takes one to three
+Cost:     about 31 arms × seeds, three programs to compile; --preset=quick takes one to three
           minutes on two cores for small tables
 Expect:   one table – claim, effect with interval, verdict – with one primary claim a challenge
           (weights, loss, learning rate, randomness, useful dissonance), and a recommended setting

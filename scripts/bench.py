@@ -35,7 +35,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workloads", default="W1,W2,W3,W4", help="which of W1, W2, W3, W4")
     parser.add_argument("--pairs", type=int, default=15, help="interleaved pairs of each")
     parser.add_argument("--trials", type=int, default=0, help="0: each workload's own number")
-    parser.add_argument("--steps", type=int, default=0, help="0: each workload's own number")
+    parser.add_argument(
+        "--steps", type=int, default=0, help="of part steady's trials (0: their own)"
+    )
     parser.add_argument("--largest", type=int, default=16384, help="trials of part scale")
     parser.add_argument("--widths", default="1,4,16,64,256,1024", help="lanes of part widths")
     parser.add_argument("--loops", default="flax,torch,keras", help="loops to run, if installed")

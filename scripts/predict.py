@@ -95,9 +95,10 @@ def main(told: argparse.Namespace) -> None:
     """Reads, predicts, writes, and says on stderr what was done."""
     check_output(told)
     command.check_platform(told.platform)
-    from convergence import prediction
+    from convergence import compilation_cache, prediction
     from convergence.data.new_rows import load_rows
 
+    compilation_cache.enable(say=command.say)
     chosen = prediction.choose(told.workdir, told.arm)
     encoding = chosen.saved.encoding
     own = prediction.check_own_model(chosen, told.model, told.allow_drift)

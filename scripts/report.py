@@ -6,24 +6,20 @@ Leaves:   report.html, and the tables in tables/ as Markdown and LaTeX.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from convergence.command import DONE, FAULT, MISTAKE, Parser
 from convergence.errors import UserError
 from convergence.reporting.files import StorageError
-
-DONE, FAULT, MISTAKE = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draws the reports; the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("report", __doc__ or "")
     parser.add_argument("workdir", nargs="+", help="a study's folder")
     from convergence.report import page
 

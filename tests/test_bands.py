@@ -38,7 +38,7 @@ def test_many_seeds_have() -> None:
 
 
 @given(st.integers(1, 500), st.integers(1, 120))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None)
 def test_thinned(count: int, points: int) -> None:
     """Protects drawn curves: never more points, the last step stays, and the mean is kept."""
     steps = np.arange(1, count + 1)

@@ -82,7 +82,7 @@ def test_everything_is_documented() -> None:
     tables += [member for members in MODELS.values() for member in members.values()]
     tables += [member.__call__ for members in MODELS.values() for member in members.values()]
     tables += [losses.build_loss, optimizers.build_optimizer, schedules.shape, build_model]
-    tables += [weights.initialise, weights.twin, schedules.plateau_update, metrics.per_row]
+    tables += [weights.initialise, weights.twin, schedules.plateau_close, metrics.per_row]
     for thing in tables:
         assert (thing.__doc__ or "").strip(), thing
 

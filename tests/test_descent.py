@@ -83,7 +83,7 @@ def test_an_uncertain_limit_shortens_and_widens() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(2, 5))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None)
 def test_any_curve_is_survived(seed: int, count: int, seeds: int) -> None:
     """Protects the report: whatever the losses, costs are above 0 and in their interval."""
     rng = np.random.default_rng(seed)

@@ -110,19 +110,20 @@ def test_adding_a_layer_moves_no_other_draw() -> None:
     assert np.array_equal(shallow["output"]["kernel"], deep["output"]["kernel"])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(
     space=st.lists(st.integers(5, 8), min_size=1, max_size=2),
     window=st.sampled_from([1, 3, 5]),
     stride=st.integers(1, 3),
     padding=st.integers(0, 2),
+    channels=st.integers(1, 3),
 )
 def test_patches_times_kernel_is_a_convolution(
-    space: list[int], window: int, stride: int, padding: int
+    space: list[int], window: int, stride: int, padding: int, channels: int
 ) -> None:
-    """Protects patches, tiles and the order of the kernel: any window, stride and padding."""
-    x = np.random.default_rng(0).normal(size=(2, *space, 2)).astype(np.float32)
-    kernel = np.random.default_rng(1).normal(size=(*[window] * len(space), 2, 3))
+    """Protects patches, tiles and the order of the kernel: windows, strides, paddings, channels."""
+    x = np.random.default_rng(0).normal(size=(2, *space, channels)).astype(np.float32)
+    kernel = np.random.default_rng(1).normal(size=(*[window] * len(space), channels, 3))
     kernel = kernel.astype(np.float32)
     ours = layers.patches(jnp.asarray(x), [window] * len(space), stride, padding)
     padded = np.pad(x, [(0, 0), *[(padding, padding)] * len(space), (0, 0)])

@@ -155,7 +155,7 @@ def test_blocks_hold_whole_seeds(arms: int, seeds: int, lanes: int, sizes: list[
     """Protects pairs: the arms of a seed run in the same block wherever one is large enough."""
     made = [Arm.of(f"arm {k}", learning_rate=0.1 * (k + 1)) for k in range(arms)]
     found = plan(*made, num_seeds=seeds)
-    blocks = [trials for _, trials in found.blocks(lanes)]
+    blocks = [trials for group in found.groups for trials in group.blocks(lanes)]
     assert [len(trials) for trials in blocks] == sizes
     assert [t for trials in blocks for t in trials] == list(found.trials)
     if arms <= lanes:
@@ -167,10 +167,10 @@ def test_blocks_hold_whole_seeds(arms: int, seeds: int, lanes: int, sizes: list[
 def test_blocks_count_only_the_programs_own_arms() -> None:
     """Protects block sizes where a study has several programs: each counts its own arms."""
     found = plan(Arm("a"), Arm("b"), Arm.of("c", hidden=(5,)), num_seeds=5)
-    sizes = [len(trials) for _, trials in found.blocks(4)]
+    sizes = [len(trials) for group in found.groups for trials in group.blocks(4)]
     assert sizes == [4, 4, 2, 4, 1]
     group = Group((), found.groups[0].program, tuple(Trial(k, k, 0, 1) for k in range(6)))
-    assert [len(b) for b in group.blocks(4, 6)] == [4, 2]
+    assert [len(b) for b in group.blocks(4)] == [4, 2]
 
 
 def test_schedule_table() -> None:

@@ -83,7 +83,7 @@ def test_lanes_carry_their_settings() -> None:
         assert int(lane.steps) == trial.steps
         assert np.array_equal(lane.rows[: int(lane.train_count)], view.train)
         assert np.array_equal(lane.validation[: int(lane.validation_count)], view.validation)
-        assert len(lane.rows) == len(lane.validation) == group.program.capacity == 192
+        assert len(lane.rows) == len(lane.validation) == group.program.capacity == 160
         assert np.array_equal(lane.targets, view.targets)
         assert np.all(lane.active)
         share = np.bincount(view.targets[view.train], minlength=5) + 1

@@ -31,6 +31,13 @@ def told(process: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return json.loads(process.stdout.splitlines()[-1])
 
 
+def test_seconds_of_blocks() -> None:
+    """Protects the command behind the figures for idle and diverged lanes: it runs."""
+    seconds = scale.block_seconds(repeats=1, steps=12)
+    assert set(seconds) == {"lone", "full", "half"}
+    assert all(value > 0 for value in seconds.values())
+
+
 @pytest.mark.slow
 def test_four_thousand_trials(tmp_path: Path) -> None:
     """Protects memory and resuming: under 1 GiB in one call; killed halfway, the same bits."""

@@ -42,7 +42,7 @@ def test_number(value: float, shown: str) -> None:
 
 
 @given(st.floats(-1e307, 1e307))
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None)
 def test_number_is_close(value: float) -> None:
     """Protects truth: rounding for people moves no number by more than half its third digit."""
     assert float(tables.number(value)) == pytest.approx(value, rel=5.001e-3, abs=1e-323)

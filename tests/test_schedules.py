@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from convergence import names
 from convergence.errors import UserError
-from convergence.schedules import plateau_course, plateau_init, plateau_update, shape
+from convergence.schedules import (
+    plateau_add,
+    plateau_close,
+    plateau_course,
+    plateau_init,
+    shape,
+)
 
 N = 200
 
@@ -122,7 +128,8 @@ def controls(losses: np.ndarray, active: float) -> tuple[np.ndarray, Any]:
     """The multiplier after each step, by a scan over given losses."""
 
     def body(state: Any, item: Any) -> Any:
-        state = plateau_update(state, *item)
+        loss, step = item
+        state = plateau_close(plateau_add(state, loss), step + 1)
         return state, state.control
 
     steps = jnp.arange(len(losses), dtype=jnp.int32)

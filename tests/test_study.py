@@ -287,7 +287,7 @@ def test_records_keep_no_padding_alive() -> None:
     runner, history, _ = classification()
     group = runner.plan.groups[0]
     (population,) = runner._populations.values()
-    shared = runner._shared(population)
+    shared = runner.shared(population)
     arrays = runner._block(population, shared, group, group.trials[:5], 0)
     assert arrays["predictions"].shape == (5, len(runner.plan.test), 5)
     assert all(array.base is None for array in arrays.values())

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from convergence.randomness import Key
 
-LARGEST_WORDS = 2**20  # beyond it, too few of a word's bits are left to sort by
+LARGEST_WORDS = 2**17  # beyond it, too few of a word's bits are left to sort by
 
 
 def epoch_order(key: Key, epoch: jax.Array | int, count: jax.Array | int, size: int) -> jax.Array:

@@ -36,11 +36,12 @@ class Model(NamedTuple):
     has_dropout: bool
     output_bias: tuple[str, ...] | None
 
-    def params_form(self, shape: tuple[int, ...]) -> PyTree:
-        """Shapes and dtypes of the params for examples of this shape; nothing is computed."""
+    def form(self, shape: tuple[int, ...]) -> tuple[PyTree, PyTree]:
+        """Shapes and dtypes of (params, state) for examples of this shape; nothing is computed."""
         key = jax.eval_shape(lambda: randomness.root_key(0))
         x = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
-        return jax.eval_shape(self.init, key, x)[0]
+        params, state = jax.eval_shape(self.init, key, x)
+        return params, state
 
 
 def leaf_path(path: tuple[Any, ...]) -> Path:

@@ -6,6 +6,7 @@ program changes.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from convergence.training import checkpoint
-from convergence.training.course import Course, Leg
+from convergence.training.course import Course, Passed, Segment
 from convergence.training.curve import CurveRecorder
 from convergence.training.population import TEST, TRAIN, VALIDATION, Population, Replicated
 from convergence.training.state import MARKS, SKETCHES, TRACE, Lane, Trained
@@ -28,8 +29,8 @@ class Cadence:
 
     total: int
     eval_every: int
-    checkpoint_every: int  # 0: at any boundary, as time goes by (see `Pace`)
-    segment: int = 0  # 0: only at evaluations and checkpoints
+    checkpoint_every: int  # 0: at any boundary, as time goes by (see `Timer`)
+    segment: int = 0  # 0: as the others, and the length of a trace, need
 
     def boundaries(self) -> list[int]:
         """Ascending steps at which the host takes over; the last is `total`."""
@@ -52,16 +53,16 @@ class Cadence:
         every = self.checkpoint_every
         return 0 < step < self.total and (every == 0 or step % every == 0)
 
-    def legs(self, done: int, saving: bool) -> list[Leg]:
-        """The legs that are left after `done` steps; with nowhere to save to, none may save."""
+    def segments(self, done: int, saving: bool) -> list[Segment]:
+        """The segments left after `done` steps; with nowhere to save to, none may save."""
         stops = [stop for stop in self.boundaries() if stop > done]
         return [
-            Leg(start, stop, self.evaluates(stop), saving and self.saves(stop))
+            Segment(start, stop, self.evaluates(stop), saving and self.saves(stop))
             for start, stop in zip([done, *stops], stops)
         ]
 
 
-class Pace:
+class Timer:
     """Whether it is time for a checkpoint: what it costs, and what a kill costs, stay small.
 
     Args:
@@ -197,21 +198,26 @@ class BlockRun:
         done, state = self._resume(state)
         course = Course(population, self.block, self.shared, self.want.clean)
         if done == 0:
-            first = [course.scored(shard, one) for shard, one in enumerate(state)]
-            self.evaluations = [population.gather(first, self.count)]
-        legs = self.cadence.legs(done, self.store is not None)
-        pace = Pace(0.0 if self.cadence.checkpoint_every else CHECKPOINT_SECONDS)
-        for passed in course.run(state, legs, pace):
-            state, stop = passed.states, passed.leg.until
-            self.curve.add(passed.trace, passed.steps)
-            if passed.leg.evaluates:
-                self.evaluations.append(passed.scores)
-            if self.store and passed.leg.saves:
-                extra = self._stacked() | self.curve.pack() | {"trial": self.trials}
-                arrays = checkpoint.pack(passed.whole, extra)
-                self.store.save_checkpoint(self.index, stop, arrays)
-            self.progress(stop, int((passed.first_bad >= 0).sum()), passed.scores)
+            self.evaluations = [course.scores(state)]
+        segments = self.cadence.segments(done, self.store is not None)
+        timer = Timer(0.0 if self.cadence.checkpoint_every else CHECKPOINT_SECONDS)
+        with contextlib.closing(course.run(state, segments, timer)) as boundaries:
+            for passed in boundaries:
+                state = passed.states
+                self._note(passed)
         return state
+
+    def _note(self, passed: Passed) -> None:
+        """Writes down what a boundary told."""
+        segment = passed.segment
+        self.curve.add(passed.trace, passed.steps)
+        if segment.evaluates:
+            self.evaluations.append(passed.scores)
+        if self.store and segment.saves:
+            extra = self._stacked() | self.curve.pack() | {"trial": self.trials}
+            arrays = checkpoint.pack(passed.whole, extra)
+            self.store.save_checkpoint(self.index, segment.until, arrays)
+        self.progress(segment.until, int((passed.first_bad >= 0).sum()), passed.scores)
 
     def _records(self, state: Any) -> dict[str, np.ndarray]:
         population, total = self.population, self.cadence.total

@@ -1,14 +1,16 @@
 """A block's way through its steps: shards go on by themselves, the host looks when all are by.
 
 Waiting for the slowest shard at each boundary, and for the host to write down what it saw, left the
-cores idle for a tenth of the time. Here a shard's next leg waits for its last one alone; the host
-takes the boundaries one after another, at most `AHEAD` legs behind.
+cores idle for a tenth of the time. Here a shard's next segment waits for its last one alone; the
+host takes the boundaries one after another, at most `AHEAD` segments behind.
 """
 
 from __future__ import annotations
 
+import collections
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -18,10 +20,10 @@ import numpy as np
 from convergence.training.population import VALIDATION, Block, Population, Replicated
 from convergence.training.state import TrialState
 
-AHEAD = 2  # legs that may wait for the host: it bounds memory
+AHEAD = 2  # segments that may wait for the host: it bounds memory
 
 
-class Leg(NamedTuple):
+class Segment(NamedTuple):
     """What is done between two boundaries, and at the second."""
 
     start: int  # steps done before
@@ -33,15 +35,14 @@ class Leg(NamedTuple):
 class Passed(NamedTuple):
     """What the host is handed at a boundary."""
 
-    leg: Leg
-    trace: (
-        np.ndarray
-    )  # float32[trials, steps, 2]: loss and gradient norm; 0 where a trial had ended
+    segment: Segment
+    # float32[trials, steps, 2]: loss and gradient norm of each step; 0 where a trial had ended
+    trace: np.ndarray
     steps: np.ndarray  # int32[trials]: steps done
     first_bad: np.ndarray  # int32[trials]: the first step that was not finite, or -1
     scores: dict[str, np.ndarray]  # SPLIT/METRIC -> [trials]; empty where nothing was evaluated
-    states: list[TrialState]  # a shard's each; their memory is taken over by the next leg
-    whole: Any  # NumPy arrays [lanes, ...] of the states, where the leg saves
+    states: list[TrialState]  # a shard's each; their memory is taken over by the next segment
+    whole: Any  # NumPy arrays [places of all shards, ...] of the states, where it was time to save
 
 
 class _Part(NamedTuple):
@@ -52,6 +53,29 @@ class _Part(NamedTuple):
     light: tuple[np.ndarray, np.ndarray]
     scores: dict[str, Any]
     whole: Any
+
+
+class _Once:
+    """A question that is asked once, by whoever comes first; all get the same answer."""
+
+    def __init__(self, ask: Callable[[], bool]) -> None:
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._answer: bool | None = None
+
+    def __call__(self) -> bool:
+        with self._lock:
+            if self._answer is None:
+                self._answer = self._ask()
+            return self._answer
+
+
+class _Begun(NamedTuple):
+    """A segment that workers are at."""
+
+    segment: Segment
+    saves: _Once
+    parts: list[Future[_Part]]
 
 
 class Course:
@@ -72,84 +96,99 @@ class Course:
         self.shared = shared
         self.clean = clean
 
-    def scored(self, shard: int, state: TrialState) -> dict[str, jax.Array]:
-        """A shard's metrics on validation rows, by ``SPLIT/METRIC``."""
+    def _scored(self, shard: int, state: TrialState) -> dict[str, jax.Array]:
         told: dict[str, jax.Array] = {}
         for name, clean in (("validation", False), ("clean", True)):
             if clean and not self.clean:
                 continue
-            what = (np.int32(VALIDATION), np.bool_(clean))
-            found = self.population.call("evaluate", self.block, self.shared, shard, state, *what)
+            found = self.population.score(self.block, self.shared, shard, state, VALIDATION, clean)
             told |= {f"{name}/{metric}": values for metric, values in found.items()}
         return told
 
+    def scores(self, states: Sequence[TrialState]) -> dict[str, np.ndarray]:
+        """All trials' metrics on validation rows, ``SPLIT/METRIC`` → float32[trials]."""
+        told = self.population.on_shards(lambda k: self._scored(k, states[k]), self.block)
+        return self.population.gather(told, self.block.trials)
+
     def _part(
-        self, shard: int, leg: Leg, before: Future[_Part] | None, state: TrialState | None
+        self,
+        shard: int,
+        segment: Segment,
+        saves: _Once,
+        before: Future[_Part] | None,
+        state: TrialState | None,
     ) -> _Part:
         start = state if before is None else before.result().state
-        span = (np.int32(leg.start), np.int32(leg.until))
+        span = (np.int32(segment.start), np.int32(segment.until))
         new, trace = self.population.call("segment", self.block, self.shared, shard, start, *span)
         return _Part(
             state=new,
             # Cut on the host: on a device each length would be one more program to compile.
-            trace=np.asarray(trace)[:, : leg.until - leg.start],
-            # Copies: the next leg takes the state's memory over.
+            trace=np.asarray(trace)[:, : segment.until - segment.start],
+            # Copies: the next segment takes the state's memory over.
             light=(np.array(new.step), np.array(new.first_bad)),
-            scores=self.scored(shard, new) if leg.evaluates else {},
-            whole=jax.tree.map(np.array, new) if leg.saves else None,
+            scores=self._scored(shard, new) if segment.evaluates else {},
+            whole=jax.tree.map(np.array, new) if saves() else None,
         )
 
     def run(
-        self, states: Sequence[TrialState], legs: Sequence[Leg], due: Callable[[], bool]
-    ) -> Iterator[Passed]:
+        self,
+        states: Sequence[TrialState],
+        segments: Sequence[Segment],
+        due: Callable[[], bool] = lambda: True,
+    ) -> Generator[Passed, None, None]:
         """Yields each boundary once all shards are by; the states given are used up.
+
+        Close it (`contextlib.closing`) where the caller may fail: workers go on until then.
 
         Args:
             states: a shard's each.
-            legs: one after another.
-            due: asked when a leg that may save is begun, whether it does.
+            segments: one after another.
+            due: asked where a segment that may save has ended for its first shard, whether it does.
         """
-        waiting: list[tuple[Leg, list[Future[_Part]]]] = []
-        left = iter(legs)
+        waiting: collections.deque[_Begun] = collections.deque()
+        left, last = iter(segments), None
 
-        def begin(leg: Leg) -> tuple[Leg, list[Future[_Part]]]:
-            leg = leg._replace(saves=leg.saves and due())
-            last = waiting[-1][1] if waiting else None
-            return leg, [
+        def begin(segment: Segment, last: _Begun | None) -> _Begun:
+            saves = _Once(due if segment.saves else lambda: False)
+            parts = [
                 self.population.submit(
                     self._part,
                     shard,
-                    leg,
-                    last[shard] if last else None,
+                    segment,
+                    saves,
+                    last.parts[shard] if last else None,
                     None if last else states[shard],
                 )
                 for shard in range(len(self.block.lanes))
             ]
+            return _Begun(segment, saves, parts)
 
         try:
-            # First in, first out: what a task waits for has always been begun before it.
-            waiting += map(begin, itertools.islice(left, 1))
-            while waiting:
-                for leg in itertools.islice(left, AHEAD + 1 - len(waiting)):
-                    waiting.append(begin(leg))
-                leg, parts = waiting[0]
-                yield self._joined(leg, [part.result() for part in parts])
-                waiting.pop(0)
+            while True:
+                # First in, first out: what a task waits for has always been begun before it.
+                for segment in itertools.islice(left, AHEAD + 1 - len(waiting)):
+                    last = begin(segment, last)
+                    waiting.append(last)
+                if not waiting:
+                    return
+                yield self._joined(waiting[0])
+                waiting.popleft()
         finally:
-            for part in (part for _, parts in waiting for part in parts):
+            for part in (part for begun in waiting for part in begun.parts):
                 part.cancel()
 
-    def _joined(self, leg: Leg, parts: list[_Part]) -> Passed:
+    def _joined(self, begun: _Begun) -> Passed:
         population, count = self.population, self.block.trials
+        parts = [part.result() for part in begun.parts]
         steps, first_bad = population.gather([part.light for part in parts], count)
+        saves = begun.saves()
         return Passed(
-            leg=leg,
+            segment=begun.segment._replace(saves=saves),
             trace=population.gather([part.trace for part in parts], count),
             steps=steps,
             first_bad=first_bad,
             scores=population.gather([part.scores for part in parts], count),
             states=[part.state for part in parts],
-            whole=population.gather([part.whole for part in parts], population.lanes)
-            if leg.saves
-            else None,
+            whole=population.gather([p.whole for p in parts], population.lanes) if saves else None,
         )

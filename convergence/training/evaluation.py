@@ -14,7 +14,7 @@ from convergence import metrics as metric_sums
 from convergence.training.program import Program, prepared_inputs, prepared_targets
 from convergence.training.state import Lane, Shared, Trained, TrialState
 
-CHUNK = 64  # rows evaluated at once: patches of more leave the cache
+CHUNK = 32  # rows evaluated at once: what is computed of more leaves the cache
 
 
 def trained(program: Program, state: TrialState) -> Trained:

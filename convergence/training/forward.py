@@ -20,7 +20,7 @@ from convergence.training.population import SHARD
 from convergence.training.program import Program
 from convergence.training.state import Lane, Shared, Trained
 
-SLAB = 16 * CHUNK  # rows on the device at once: one program for files of any length
+SLAB = 32 * CHUNK  # rows on the device at once: one program for files of any length
 
 
 class Forward:

@@ -48,7 +48,7 @@ def one_by_one(
 
 
 def each(mode: str, function: Callable[..., Any], count: jax.Array, *arrays: Any) -> Any:
-    """Applies `function` to every lane: in turn (mode ``map``) or at once (``vmap``)."""
+    """Applies `function` to the first `count` lanes in turn (``map``), or to all at once."""
     if mode == "vmap":
         return jax.vmap(function)(*arrays)
     return one_by_one(function, count, *arrays)

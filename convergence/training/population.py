@@ -175,7 +175,7 @@ class Population:
         """Has a worker do some work, after all that was submitted before."""
         return self._pool.submit(work, *arguments)
 
-    def _each(self, work: Callable[[int], Any], block: Block) -> list[Any]:
+    def on_shards(self, work: Callable[[int], Any], block: Block) -> list[Any]:
         """Does some work for every shard of a block, as workers come free; waits for all."""
         return list(self._pool.map(work, range(len(block.lanes))))
 
@@ -208,22 +208,36 @@ class Population:
 
     def initialise(self, block: Block) -> list[TrialState]:
         """The states before the first step."""
-        return self._each(
+        return self.on_shards(
             lambda k: self._execute("initialise", k, (block.lanes[k], block.counts[k])), block
         )
 
-    def evaluate(
-        self, block: Block, shared: Replicated, states: list[TrialState], which: int, clean: bool
-    ) -> dict[str, np.ndarray]:
-        """Metrics by name, float32[trials].
+    def score(
+        self,
+        block: Block,
+        shared: Replicated,
+        shard: int,
+        state: TrialState,
+        which: int,
+        clean: bool,
+    ) -> dict[str, jax.Array]:
+        """A shard's metrics by name, float32[width], on its device.
 
         Args:
             which: rows to score: TRAIN, VALIDATION or TEST.
             clean: score on uncorrupted inputs against uncorrupted targets.
         """
-        what = (np.int32(which), np.bool_(clean))
-        told = self._each(
-            lambda k: self.call("evaluate", block, shared, k, states[k], *what), block
+        told: dict[str, jax.Array] = self.call(
+            "evaluate", block, shared, shard, state, np.int32(which), np.bool_(clean)
+        )
+        return told
+
+    def evaluate(
+        self, block: Block, shared: Replicated, states: list[TrialState], which: int, clean: bool
+    ) -> dict[str, np.ndarray]:
+        """`score` of all shards: metrics by name, float32[trials]."""
+        told = self.on_shards(
+            lambda k: self.score(block, shared, k, states[k], which, clean), block
         )
         return self.gather(told, block.trials)
 
@@ -236,7 +250,9 @@ class Population:
         shard on its device (see `gather`).
         """
         rows = np.int32(which)
-        told = self._each(lambda k: self.call("finish", block, shared, k, states[k], rows), block)
+        told = self.on_shards(
+            lambda k: self.call("finish", block, shared, k, states[k], rows), block
+        )
         tables, words = self.gather([one[:2] for one in told], block.trials)
         return tables, words, [one[2] for one in told]
 

@@ -23,7 +23,7 @@ from convergence.reporting.workdir import Workdir
 from convergence.spec import Arm, DataSpec, ModelSpec, RunSpec, Setting, StudySpec, TrainSpec
 from convergence.study import Machine, Study, resolve
 from convergence.training.blocks import BlockRun
-from convergence.training.course import Course, Leg
+from convergence.training.course import Course, Segment
 
 TRIALS, STEPS = 4096, 20
 
@@ -63,12 +63,12 @@ def run_all(mode: str, folder: str) -> dict[str, Any]:
     }
 
 
-def block_seconds(repeats: int = 3) -> dict[str, float]:
+def block_seconds(repeats: int = 3, steps: int = 1000) -> dict[str, float]:
     """Least processor seconds of training one trial, 64, and 64 of which half diverge at step 10.
 
-    The steps' own cost: 1,000 of them, no evaluation in between.
+    The steps' own cost, with no evaluation in between.
     """
-    dataset, steps = data.load(DataSpec()), 1000
+    dataset = data.load(DataSpec())
     bad = Arm.of("bad", schedule="0:1,9:1e38")
     whole = study(64, steps, (Arm("base"), Arm.of("same", learning_rate=2e-3)))
     half = study(64, steps, (Arm("base"), bad))
@@ -78,15 +78,15 @@ def block_seconds(repeats: int = 3) -> dict[str, float]:
         for name, laid, count in (("lone", whole, 1), ("full", whole, 64), ("half", half, 64)):
             runner = Study(laid, dataset, Machine.here(), populations=populations)
             (group,) = runner.plan.groups
-            population = runner._population(group)
+            population = runner.population(group)
             lanes = runner.plan.lanes(group, group.trials[:count])
             block = BlockRun(
-                population, lanes, runner._shared(population), runner.cadence, runner.want
+                population, lanes, runner.shared(population), runner.cadence, runner.want
             )
             state = population.initialise(block.block)
             start = time.process_time()
-            leg = Leg(0, steps, evaluates=False, saves=False)
-            list(Course(population, block.block, block.shared).run(state, [leg]))
+            whole_run = Segment(0, steps, evaluates=False, saves=False)
+            list(Course(population, block.block, block.shared).run(state, [whole_run]))
             found.setdefault(name, []).append(time.process_time() - start)
     return {name: min(times[1:]) for name, times in found.items()}
 

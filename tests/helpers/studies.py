@@ -15,7 +15,7 @@ from convergence import data, names, randomness, spec
 from convergence.data import Dataset
 from convergence.history import History
 from convergence.plan import Plan, Trial
-from convergence.schedules import plateau_init, plateau_update
+from convergence.schedules import plateau_add, plateau_close, plateau_init
 from convergence.spec import Arm, DataSpec, ModelSpec, RunSpec, Setting, StudySpec, TrainSpec
 from convergence.study import Machine, Study, resolve
 from convergence.training.blocks import Want
@@ -186,7 +186,9 @@ class ByHand:
         shape = self.plan.shapes[self.plan.schedule_of_arm[self.trial.arm]]
         noisy = self.inputs + self.noise
         control = plateau_init(np.float32(train.schedule == "plateau"))
-        update = jax.jit(plateau_update)
+        update = jax.jit(
+            lambda state, loss, step: plateau_close(plateau_add(state, loss), step + 1)
+        )
         momentum = np.zeros(len(self.weights) + 1)
         losses, norms, controls = [], [], []
         for step in range(self.trial.steps):

@@ -80,7 +80,7 @@ def trained(
     block = BlockRun(
         compiled,
         runner.plan.lanes(group, trials),
-        runner._shared(compiled),
+        runner.shared(compiled),
         runner.cadence,
         runner.want,
     )
