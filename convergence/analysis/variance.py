@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -64,6 +65,30 @@ def one_way(table: ArrayLike, level: float = 0.95) -> OneWay:
         df=df[1],
     )
     return OneWay(between, within)
+
+
+def sum_bounds(
+    squares: NDArray[np.float64],
+    coefficients: Sequence[float],
+    df: Sequence[int],
+    alpha: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Modified-large-sample bounds of a sum of expected mean squares.
+
+    Args:
+        squares: [..., k] independent mean squares with the degrees of freedom ``df``.
+        coefficients: k of them, none below 0.
+        alpha: one-sided tail probability.
+
+    Returns:
+        low [...] and high [...], by Graybill & Wang 1980.
+    """
+    parts = squares * np.asarray(coefficients)
+    g = np.array([1 - d / special.chdtri(d, alpha) for d in df])
+    h = np.array([d / special.chdtri(d, 1 - alpha) - 1 for d in df])
+    middle = parts.sum(-1)
+    low = middle - np.sqrt(((g * parts) ** 2).sum(-1))
+    return low, middle + np.sqrt(((h * parts) ** 2).sum(-1))
 
 
 def difference_bounds(

@@ -1,0 +1,249 @@
+"""Trains trials of a finished study again, from its manifest alone, to compare them bit for bit.
+
+Nothing of the old run is used but its spec: the rows are loaded anew (their digest must agree),
+and a user's own files are run only where the user names them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convergence import data, spec
+from convergence.data import Dataset
+from convergence.errors import UserError
+from convergence.plan import Group, Plan
+from convergence.reporting import files, provenance
+from convergence.reporting.workdir import Workdir
+from convergence.saved import Saved
+from convergence.spec import StudySpec
+from convergence.study import Machine, Study
+from convergence.training.blocks import BlockRun, Cadence, Store, Want
+from convergence.training.population import Population
+from convergence.userfile import split_reference
+
+OWN = ("model", "loss")  # fields that may name a user's own file
+EXACT = ("fingerprint", "chain", "marks", "chains", "sketches")
+_FILES = {
+    "fingerprints.npz": {
+        "final": "fingerprint",
+        "final_chain": "chain",
+        "marks": "marks",
+        "chains": "chains",
+    },
+    "sketches.npz": {"sketches": "sketches"},
+}
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(f"{path} is damaged: {why}; train the study again.", "workdir")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Replay:
+    """A finished study whose trials can be trained again.
+
+    Attributes:
+        saved: the study's folder.
+        study: its spec, with the user's own files where they are now.
+        dataset: its rows, loaded anew.
+        test: whether its trials were scored on the test split.
+        records: what it left, by name as `History.arrays` has it, axis 0 trials.
+    """
+
+    saved: Saved
+    study: StudySpec
+    dataset: Dataset
+    test: bool
+    records: dict[str, np.ndarray]
+
+    @property
+    def count(self) -> int:
+        """How many trials the study has."""
+        return len(self.study.arms) * self.study.run.num_seeds
+
+    def name(self, trial: int) -> str:
+        """A trial as a reader knows it: arm and seed."""
+        arms = len(self.study.arms)
+        replica = self.study.run.first_replica + trial // arms
+        return f"{self.study.arms[trial % arms].name!r}, seed {replica}"
+
+    def drift(self) -> list[tuple[str, Any, Any]]:
+        """What differs between the conditions then and here: (field, was, is)."""
+        then = self.saved.workdir.manifest["provenance"]
+        here = provenance.collect(self.dataset.digest, then.get("user_files") or {})
+        return provenance.drift(then, here)
+
+
+def open_replay(folder: Path, own: Mapping[str, str] | None = None) -> Replay:
+    """The study in a folder, ready to be trained again.
+
+    Args:
+        folder: a finished study's.
+        own: for each of `OWN`, where the user's file is now.
+
+    Raises:
+        UserError: no study, an unfinished, newer or damaged one, data that have changed since, or
+            a user's own file that is not named or not the one that was trained.
+    """
+    saved = Saved.open(Workdir.open(folder))
+    study = _with_own_files(saved, own or {})
+    dataset = data.load(study.setting.data)
+    known = saved.workdir.manifest["provenance"].get("data_digest")
+    if dataset.digest != known:
+        where = study.setting.data.data_path or study.setting.data.dataset
+        raise UserError(
+            f"the data in {where} are not those of the study in {folder}: their digest is "
+            f"{dataset.digest[:12]}…, was {str(known)[:12]}…; restore them, or train a new study "
+            "on them and compare the two.",
+            "data_path",
+        )
+    return Replay(saved, study, dataset, _scored_on_test(saved), _records(saved, study))
+
+
+def _with_own_files(saved: Saved, own: Mapping[str, str]) -> StudySpec:
+    """The spec with the references to a user's files replaced by those that the user gives."""
+    told = spec.to_json(saved.study)
+    known = saved.workdir.manifest["provenance"].get("user_files") or {}
+    settings = [saved.study.arm_setting(a) for a in (*saved.study.arms, *saved.study.context)]
+    for field in OWN:
+        there = sorted({s.get(field) for s in settings if ":" in s.get(field)})
+        given = own.get(field, "")
+        if not there:
+            if given:
+                raise UserError("the study has no file of your own there; leave it out.", field)
+            continue
+        if len(there) > 1:
+            raise UserError(f"the study has several of your own ({', '.join(there)}).", field)
+        if not given:
+            raise UserError(
+                "the study runs code of your own, which is run only when you name it: give "
+                f"--{field}={there[0]} (or where the file is now).",
+                field,
+            )
+        path, _ = split_reference(given, field)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest != known.get(there[0].rpartition(":")[0]):
+            raise UserError(
+                f"{path} is not the file that was trained (its SHA-256 differs); restore it.", field
+            )
+        told = _replaced(told, there[0], given)
+    return spec.from_json(told)
+
+
+def _replaced(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _replaced(one, old, new) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_replaced(one, old, new) for one in value]
+    return new if value == old else value
+
+
+def _read(saved: Saved, name: str) -> dict[str, np.ndarray]:
+    path = saved.workdir.path(name)
+    try:
+        return files.read_npz(path)
+    except FileNotFoundError as error:
+        raise _damaged(path, "it is missing") from error
+    except files.CorruptFile as error:
+        raise _damaged(path, error.why) from error
+
+
+def _scored_on_test(saved: Saved) -> bool:
+    return str(_read(saved, "predictions.npz").get("split", "")) == "test"
+
+
+def _records(saved: Saved, study: StudySpec) -> dict[str, np.ndarray]:
+    """The digests of all trials; raises UserError where some are missing or of another form."""
+    count, found = len(study.arms) * study.run.num_seeds, {}
+    for name, columns in _FILES.items():
+        arrays = _read(saved, name)
+        for column, record in columns.items():
+            values = arrays.get(column)
+            wanted = np.float32 if record == "sketches" else np.uint32
+            if values is None or values.dtype != wanted or values.ndim < 2:
+                raise _damaged(saved.workdir.path(name), f"it holds no {column}")
+            if len(values) != count:
+                raise _damaged(
+                    saved.workdir.path(name), f"it tells of {len(values)} of {count} trials"
+                )
+            found[record] = values
+    return found
+
+
+class Retrainer:
+    """Trains trials of a study again, alone or together, as often as is asked.
+
+    Args:
+        replay: the study.
+        machine: workers and mode; default one worker here.
+    """
+
+    def __init__(self, replay: Replay, machine: Machine | None = None) -> None:
+        self.replay = replay
+        self.study = Study(replay.study, replay.dataset, machine or Machine.here(1))
+
+    @property
+    def plan(self) -> Plan:
+        """The study laid out on its rows."""
+        return self.study.plan
+
+    def group(self, trial: int) -> Group:
+        """The program's group that a trial is in."""
+        for group in self.plan.groups:
+            if any(one.index == trial for one in group.trials):
+                return group
+        raise UserError(f"there is no trial {trial}; give 0 to {self.replay.count - 1}.", "trial")
+
+    def population(self, trial: int) -> Population:
+        """The program that trains a trial."""
+        return self.study.population(self.group(trial))
+
+    def run(
+        self,
+        trials: Sequence[int],
+        cadence: Cadence | None = None,
+        store: Store | None = None,
+        progress: Any = None,
+    ) -> dict[str, np.ndarray]:
+        """The records of some trials of one program, trained together in a block.
+
+        Args:
+            trials: indices, of one `group`; at most as many as a block has lanes.
+            cadence: when the host looks; default the study's own.
+            store: checkpoints to go on from and to leave.
+            progress: as `BlockRun`'s.
+        """
+        group = self.group(trials[0])
+        by_index = {trial.index: trial for trial in group.trials}
+        chosen = tuple(by_index[index] for index in trials)
+        population = self.study.population(group)
+        run = BlockRun(
+            population,
+            self.plan.lanes(group, chosen),
+            self.study.shared(population),
+            cadence or self.study.cadence,
+            Want(test=self.replay.test, predictions=False),
+            store=store,
+            progress=progress,
+        )
+        return run.run()
+
+
+def joined(records: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The digests of several runs' trials as one set, in their order."""
+    return {name: np.concatenate([one[name] for one in records]) for name in EXACT}
+
+
+def differing(was: Mapping[str, np.ndarray], now: Mapping[str, np.ndarray]) -> list[str]:
+    """Names of the records whose bits differ between two sets of the same trials."""
+    return [
+        name
+        for name in EXACT
+        if was[name].shape != now[name].shape or was[name].tobytes() != now[name].tobytes()
+    ]
