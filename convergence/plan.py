@@ -27,7 +27,7 @@ INPUTS_KEPT = 128  # at least: inputs of an arm that its seeds have in common
 TABLE_STEP = 256  # the schedules' table has a multiple of so many columns: fewer program shapes
 
 
-_Place = tuple[DataSpec, int | None, int | None]  # of a view: its data, replicas of SPLITTING
+_Place = tuple[DataSpec, int, int]  # of a view: its data, streams of SPLITTING
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,9 +159,16 @@ class Plan:
         return self._view(self._place(arm, replica))
 
     def _place(self, arm: int, replica: int) -> _Place:
-        varied = self.varied(arm)
-        split, corrupt = (replica if source in varied else None for source in SPLITTING)
+        split, corrupt = (self._stream(arm, replica, source) for source in SPLITTING)
         return self._data[arm], split, corrupt
+
+    def _stream(self, arm: int, replica: int, source: str) -> int:
+        """Index of the stream of a source that a trial draws from."""
+        return replica if source in self.varied(arm) else self._frozen(arm, source)
+
+    def _frozen(self, arm: int, source: str) -> int:
+        """Index of the stream of a source that all replicas of an arm share."""
+        return randomness.SHARED - dict(self.study.arms[arm].draws).get(source, 0)
 
     def _view(self, place: _Place) -> View:
         if place not in self._views:
@@ -266,15 +273,18 @@ class Plan:
 
     def lanes(self, group: Group, trials: tuple[Trial, ...]) -> list[Lane]:
         """The lanes' inputs (NumPy arrays) of some trials of a group."""
-        tables: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
+        tables: dict[Any, dict[str, np.ndarray]] = {}
         replicas = np.array(sorted({trial.replica for trial in trials}))
-        for arm in {trial.arm for trial in trials}:
-            varied = self.varied(arm)
-            if varied not in tables:
-                tables[varied] = randomness.key_table(self.study.run.seed, replicas, varied)
+        kinds = {
+            arm: (self.varied(arm), self.study.arms[arm].draws)
+            for arm in {trial.arm for trial in trials}
+        }
+        for kind in set(kinds.values()):
+            varied, draws = kind[0], dict(kind[1])
+            tables[kind] = randomness.key_table(self.study.run.seed, replicas, varied, draws)
         place = {int(replica): k for k, replica in enumerate(replicas)}
         return [
-            self._lane(group, trial, tables[self.varied(trial.arm)], place[trial.replica])
+            self._lane(group, trial, tables[kinds[trial.arm]], place[trial.replica])
             for trial in trials
         ]
 
@@ -283,7 +293,16 @@ class Plan:
         place = self._place(trial.arm, trial.replica)
         common = self._inputs(trial.arm, place, group.program.capacity)
         own = {source: keys[source][row] for source in names.SOURCES}
-        return common._replace(keys=own, steps=np.int32(trial.steps))
+        later, epochs = own["order"], self.study.arms[trial.arm].order_epochs
+        if epochs:
+            frozen = np.array([self._frozen(trial.arm, "order")])
+            later = randomness.key_table(self.study.run.seed, frozen, ("order",))["order"][0]
+        return common._replace(
+            keys=own,
+            later_order=later,
+            order_epochs=np.int32(epochs),
+            steps=np.int32(trial.steps),
+        )
 
     def _make_inputs(self, arm: int, place: _Place, capacity: int) -> Lane:
         """The inputs of an arm's trials with this view, but for keys and steps."""
@@ -296,6 +315,8 @@ class Plan:
 
         return Lane(
             keys={},
+            later_order=np.zeros(2, np.uint32),
+            order_epochs=np.int32(0),
             hyper={k: np.float32(v) for k, v in spec.hyperparameters(setting).items()},
             loss=np.int32(self.pool.losses.index(setting.train.loss)),
             schedule=np.int32(self.schedule_of_arm[arm]),

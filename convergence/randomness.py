@@ -7,7 +7,8 @@ replica's index, never by the order of splits: adding or freezing a source moves
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import jax
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from convergence import names, threefry
 
 Key = jax.Array
-_SHARED = 0xFFFFFFFF  # folded in place of the replica's index where a source is not varied
+SHARED = 0xFFFFFFFF  # folded in place of the replica's index where a source is not varied
 
 
 def name_code(name: str) -> int:
@@ -36,8 +37,11 @@ def root_key(seed: int) -> Key:
 
 
 def source_key(seed: int, source: str, replica: int | None) -> Key:
-    """The typed key of one source; ``replica=None`` gives the stream all replicas share."""
-    index = _SHARED if replica is None else replica
+    """The typed key of one source; ``replica=None`` gives the stream all replicas share.
+
+    That stream is the first of several: ``SHARED - k`` as the replica gives the one of draw k.
+    """
+    index = SHARED if replica is None else replica
     return jax.random.fold_in(fold_name(root_key(seed), source), np.uint32(index))
 
 
@@ -46,7 +50,7 @@ def key_tree(seed: int, replica: int, varied: Collection[str]) -> dict[str, Key]
 
     Args:
         seed: the study's root seed.
-        replica: index of the replica, 0 … 2**32-2.
+        replica: index of the replica, 0 … 2**31-1.
         varied: sources that differ between replicas.
     """
     return {
@@ -71,13 +75,19 @@ def host_generator(key: Key) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=words.astype(np.uint64)))
 
 
-def key_table(seed: int, replicas: np.ndarray, varied: Collection[str]) -> dict[str, np.ndarray]:
+def key_table(
+    seed: int,
+    replicas: np.ndarray,
+    varied: Collection[str],
+    draws: Mapping[str, int] = MappingProxyType({}),
+) -> dict[str, np.ndarray]:
     """`key_data` of `key_tree` for many replicas at once, computed on the host.
 
     Args:
         seed: the study's root seed.
         replicas: [n] indices of replicas.
         varied: sources that differ between replicas.
+        draws: for sources that do not, which of their shared streams is taken (default 0).
 
     Returns:
         uint32[n, 2] by source.
@@ -89,6 +99,6 @@ def key_table(seed: int, replicas: np.ndarray, varied: Collection[str]) -> dict[
         base = threefry.fold_in(root, np.uint32(name_code(source)))
         index = np.asarray(replicas, np.uint32)
         if source not in varied:
-            index = np.full_like(index, _SHARED)
+            index = np.full_like(index, SHARED - draws.get(source, 0))
         table[source] = threefry.fold_in(base, index)
     return table

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from convergence import names
@@ -135,7 +135,7 @@ class RunSpec:
 
     seed: int = option(0, "the root of all keys", low=0, high=LARGEST_SEED)
     num_seeds: int = option(8, "replicas of each arm", low=1)
-    first_replica: int = option(0, "index of the first replica", low=0)
+    first_replica: int = option(0, "index of the first replica", low=0, high=2**31 - 2**20)
     vary: tuple[str, ...] = option(
         ("init", "order", "dropout", "augment"),
         "sources that differ between replicas",
@@ -160,6 +160,7 @@ class RunSpec:
     )
 
 
+LARGEST_DRAW = 2**20  # streams of a source that does not vary
 Part = DataSpec | ModelSpec | TrainSpec
 PARTS: dict[str, type] = {"data": DataSpec, "model": ModelSpec, "train": TrainSpec, "run": RunSpec}
 
@@ -195,6 +196,8 @@ class Arm:
     changes: tuple[tuple[str, Any], ...] = ()
     vary: tuple[str, ...] | None = None  # None: the study's
     twin: bool = False  # one bit of one initial weight flipped
+    draws: tuple[tuple[str, int], ...] = ()  # of a source that does not vary: another stream
+    order_epochs: int = 0  # the order varies in so many first epochs only (0: in all)
 
     @classmethod
     def of(
@@ -202,6 +205,11 @@ class Arm:
     ) -> Arm:
         """An arm from keyword changes: ``Arm.of("schedule=cosine", schedule="cosine")``."""
         return cls(name, tuple(sorted(changes.items())), vary, twin)
+
+    def drawn(self, draw: int, sources: Iterable[str] = names.SOURCES) -> Arm:
+        """The arm with this draw of the given sources, where they do not vary."""
+        taken = tuple((source, draw) for source in sources if source not in (self.vary or ()))
+        return dataclasses.replace(self, draws=taken)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,9 +285,11 @@ def validate(spec: StudySpec) -> StudySpec:
             raise UserError(f"two arms are named {arm.name!r}; names must differ.")
     for arm in (*spec.arms, *spec.context):
         validate_setting(spec.arm_setting(arm))
-        for source in arm.vary or ():
+        for source in (*(arm.vary or ()), *dict(arm.draws)):
             if source not in names.SOURCES:
                 raise unknown_name(source, names.SOURCES, "vary", "source")
+        if arm.order_epochs < 0 or any(not 0 <= k < LARGEST_DRAW for _, k in arm.draws):
+            raise UserError(f"arm {arm.name!r}: draws lie between 0 and {LARGEST_DRAW - 1}.")
     return spec
 
 

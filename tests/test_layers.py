@@ -28,7 +28,7 @@ LEVELS = (
     ("events", "saving"),
     ("saved", "study", "live"),
     ("distribute", "results"),
-    ("challenges", "prediction", "replay"),
+    ("challenges", "prediction", "replay", "chance"),
     ("appraisal", "overview", "wording", "cache_entries", "verification"),
     ("report",),
     ("command", "compilation_cache"),

@@ -223,6 +223,19 @@ def test_resume_with_other_settings_says_which(tmp_path: Path) -> None:
     prepare(tmp_path, resume=True).close()
 
 
+def test_resume_of_an_older_spec(tmp_path: Path) -> None:
+    """Protects studies begun before a field was there: it had its default, and they go on."""
+    prepare(tmp_path).close()
+    found = json.loads((tmp_path / "manifest.json").read_text())
+    del found["spec"]["run"]["save_params"], found["spec"]["arms"][0]["draws"]
+    (tmp_path / "manifest.json").write_text(json.dumps(found))
+    prepare(tmp_path, resume=True).close()
+    other = json.loads(json.dumps(SPEC))
+    other["run"]["save_params"] = "none"
+    with pytest.raises(UserError, match=r"run\.save_params was 'auto', now 'none'"):
+        Workdir.prepare(tmp_path, other, HERE, resume=True)
+
+
 def test_resume_under_drift(tmp_path: Path) -> None:
     """Protects the bits contract: other versions are refused, or allowed and recorded."""
     prepare(tmp_path).close()

@@ -77,9 +77,19 @@ def check_start(root: Path, manifest: Mapping[str, Any] | None, overwrite: bool)
     )
 
 
+def _filled(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest's spec with the defaults of fields that its version did not have."""
+    extra = {"extra": told["extra"]} if "extra" in told else {}
+    try:
+        known = spec.from_json({name: v for name, v in told.items() if name != "extra"})
+    except UserError:
+        return dict(told)  # its differences will be told
+    return spec.to_json(known) | extra
+
+
 def check_resume(root: Path, manifest: Mapping[str, Any], spec_json: Mapping[str, Any]) -> None:
     """Raises UserError, naming the fields, where a study would be resumed with other settings."""
-    changed = spec.differences(manifest["spec"], dict(spec_json))
+    changed = spec.differences(_filled(manifest["spec"]), dict(spec_json))
     if changed:
         raise UserError(
             f"the study in {root} has other settings: {_told(changed)}. Repeat its flags "
@@ -117,7 +127,7 @@ def replaced_child(
     Raises:
         UserError: its settings are others, though nothing drifted.
     """
-    changed = spec.differences(manifest["spec"], dict(spec_json))
+    changed = spec.differences(_filled(manifest["spec"]), dict(spec_json))
     if not changed:
         return None
     if not drift:

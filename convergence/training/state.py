@@ -22,6 +22,8 @@ class Lane(NamedTuple):
     """A trial's inputs: keys and numbers, and a view of the shared rows."""
 
     keys: dict[str, Array]  # source -> uint32[2]
+    later_order: Array  # uint32[2]: the order's key after its first `order_epochs` epochs
+    order_epochs: Array  # int32
     hyper: dict[str, Array]  # traced hyperparameters, float32 scalars
     loss: Array  # int32: index into Algorithm.losses
     schedule: Array  # int32: row of Shared.shapes

@@ -76,7 +76,8 @@ def draw_order(program: Program, lane: Lane, step: jax.Array) -> jax.Array:
     """int32[capacity]: the order of the epoch that this step is in."""
     per_epoch = jnp.maximum(lane.train_count // program.algorithm.batch_size, 1)
     epoch = step // per_epoch
-    return epoch_order(wrap(lane.keys["order"]), epoch, lane.train_count, program.capacity)
+    key = jnp.where(epoch < lane.order_epochs, lane.keys["order"], lane.later_order)
+    return epoch_order(wrap(key), epoch, lane.train_count, program.capacity)
 
 
 def runs(lane: Lane, state: TrialState, step: jax.Array) -> jax.Array:

@@ -1,0 +1,1 @@
+"""How much of a result is luck, and whose: arms that ask it, and what their trials tell."""
