@@ -174,7 +174,7 @@ class Plan:
         if place not in self._views:
             data, *replicas = place
             seed = self.study.run.seed
-            keys = (randomness.source_key(seed, s, k) for s, k in zip(SPLITTING, replicas))
+            keys = (randomness.host_key(seed, s, k) for s, k in zip(SPLITTING, replicas))
             self._views[place] = make_view(self.dataset, data, self.development, *keys)
         return self._views[place]
 
@@ -295,8 +295,8 @@ class Plan:
         own = {source: keys[source][row] for source in names.SOURCES}
         later, epochs = own["order"], self.study.arms[trial.arm].order_epochs
         if epochs:
-            frozen = np.array([self._frozen(trial.arm, "order")])
-            later = randomness.key_table(self.study.run.seed, frozen, ("order",))["order"][0]
+            frozen = self._frozen(trial.arm, "order")
+            later = randomness.host_key(self.study.run.seed, "order", frozen)
         return common._replace(
             keys=own,
             later_order=later,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -16,6 +17,8 @@ import numpy as np
 from convergence import names, threefry
 
 Key = jax.Array
+HostKey = np.ndarray  # uint32[2], a key's words: folded on the host, with nothing to compile
+AnyKey = TypeVar("AnyKey", Key, HostKey)
 SHARED = 0xFFFFFFFF  # folded in place of the replica's index where a source is not varied
 
 
@@ -24,9 +27,12 @@ def name_code(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-def fold_name(key: Key, name: str) -> Key:
-    """The sub-stream of a typed key that bears this name."""
-    return jax.random.fold_in(key, np.uint32(name_code(name)))
+def fold_name(key: AnyKey, name: str) -> AnyKey:
+    """The sub-stream of a typed key, or of a key's words, that bears this name."""
+    code = np.uint32(name_code(name))
+    if isinstance(key, np.ndarray):
+        return threefry.fold_in(key, code)
+    return jax.random.fold_in(key, code)
 
 
 def root_key(seed: int) -> Key:
@@ -69,9 +75,15 @@ def wrap(data: jax.Array) -> Key:
     return jax.random.wrap_key_data(data, impl="threefry2x32")
 
 
-def host_generator(key: Key) -> np.random.Generator:
-    """A NumPy generator keyed by a typed key, for host-side draws (splits, corruption)."""
-    words = np.asarray(jax.random.key_data(key)).ravel()
+def host_key(seed: int, source: str, replica: int | None) -> HostKey:
+    """The words of `source_key`, computed on the host."""
+    index = SHARED if replica is None else replica
+    return key_table(seed, np.array([index]), (source,), sources=(source,))[source][0]
+
+
+def host_generator(key: Key | HostKey) -> np.random.Generator:
+    """A NumPy generator keyed by a key or its words, for host-side draws (splits, corruption)."""
+    words = key if isinstance(key, np.ndarray) else np.asarray(jax.random.key_data(key)).ravel()
     return np.random.Generator(np.random.Philox(key=words.astype(np.uint64)))
 
 
@@ -80,6 +92,7 @@ def key_table(
     replicas: np.ndarray,
     varied: Collection[str],
     draws: Mapping[str, int] = MappingProxyType({}),
+    sources: Collection[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """`key_data` of `key_tree` for many replicas at once, computed on the host.
 
@@ -88,6 +101,7 @@ def key_table(
         replicas: [n] indices of replicas.
         varied: sources that differ between replicas.
         draws: for sources that do not, which of their shared streams is taken (default 0).
+        sources: names of the streams (default: all sources).
 
     Returns:
         uint32[n, 2] by source.
@@ -95,7 +109,7 @@ def key_table(
     key = np.array([0, seed & 0xFFFFFFFF], np.uint32)  # as `jax.random.key` has it
     root = threefry.fold_in(key, np.uint32(seed >> 32))
     table = {}
-    for source in names.SOURCES:
+    for source in names.SOURCES if sources is None else sources:
         base = threefry.fold_in(root, np.uint32(name_code(source)))
         index = np.asarray(replicas, np.uint32)
         if source not in varied:

@@ -38,6 +38,12 @@ def test_golden_streams(source: str) -> None:
         key = randomness.source_key(seed, source, replica)
         assert words(key) == expected
         assert np.array_equal(jax.random.uniform(key, (2,)), np.float32(uniforms))
+        on_host = randomness.host_key(seed, source, replica)
+        assert on_host.tolist() == expected
+        named = randomness.fold_name(on_host, "validation")
+        assert named.tolist() == words(randomness.fold_name(key, "validation"))
+        draws = [randomness.host_generator(k).random(3).tolist() for k in (key, on_host)]
+        assert draws[0] == draws[1]
 
 
 @pytest.mark.parametrize(

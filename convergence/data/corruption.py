@@ -36,7 +36,7 @@ def check_fits(spec: DataSpec, task: str, name: str) -> None:
         )
 
 
-def chosen(key: randomness.Key, count: int, share: float) -> np.ndarray:
+def chosen(key: randomness.HostKey, count: int, share: float) -> np.ndarray:
     """[round(share·count)] positions of 0 … count-1, by ascending priority; nested in share."""
     order = np.argsort(priorities(key, count), kind="stable")
     return order[: round(share * count)]
@@ -47,7 +47,9 @@ def _pick(uniform: np.ndarray, count: int) -> np.ndarray:
     return np.minimum(np.floor(uniform * count), count - 1).astype(np.int64)
 
 
-def label_noise(y: np.ndarray, key: randomness.Key, share: float, num_classes: int) -> np.ndarray:
+def label_noise(
+    y: np.ndarray, key: randomness.HostKey, share: float, num_classes: int
+) -> np.ndarray:
     """Labels of which exactly round(share·n) are redrawn uniformly over all classes.
 
     A redrawn label may be the old one, so a share of 1 leaves 1/num_classes of them right.
@@ -62,7 +64,7 @@ def label_noise(y: np.ndarray, key: randomness.Key, share: float, num_classes: i
     return noisy
 
 
-def outliers(y: np.ndarray, key: randomness.Key, share: float, scale: float) -> np.ndarray:
+def outliers(y: np.ndarray, key: randomness.HostKey, share: float, scale: float) -> np.ndarray:
     """Targets of which exactly round(share·n) are thrown off, up or down with equal odds.
 
     The shift is scale · SD(y) · (1 + e) / 2 with e from the standard exponential distribution:
@@ -81,7 +83,7 @@ def outliers(y: np.ndarray, key: randomness.Key, share: float, scale: float) -> 
 
 
 def imbalance(
-    rows: np.ndarray, classes: np.ndarray, key: randomness.Key, share: float
+    rows: np.ndarray, classes: np.ndarray, key: randomness.HostKey, share: float
 ) -> np.ndarray:
     """The rows left when a share of every second class (1, 3, 5, …) is removed.
 
@@ -101,7 +103,7 @@ def imbalance(
 
 
 def duplicates(
-    rows: np.ndarray, classes: np.ndarray, key: randomness.Key, share: float
+    rows: np.ndarray, classes: np.ndarray, key: randomness.HostKey, share: float
 ) -> np.ndarray:
     """The rows with round(share·n) of them replaced by copies of others of the same class.
 

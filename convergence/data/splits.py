@@ -12,7 +12,7 @@ from convergence.errors import UserError
 from convergence.spec import DataSpec
 
 
-def priorities(key: randomness.Key, count: int) -> np.ndarray:
+def priorities(key: randomness.HostKey, count: int) -> np.ndarray:
     """[count] float64 uniform draws, one a row; whatever is chosen by the lowest is nested."""
     return randomness.host_generator(key).random(count)
 
@@ -75,7 +75,7 @@ def draw_test_rows(y: np.ndarray, task: str, spec: DataSpec) -> tuple[np.ndarray
             "split.",
             "test_fraction",
         )
-    key = randomness.source_key(spec.outer_split, "outer_split", None)
+    key = randomness.host_key(spec.outer_split, "outer_split", None)
     order = stratified_order(strata(y, task), priorities(key, len(y)), last=2)
     return np.sort(order[count:]).astype(np.int32), np.sort(order[:count]).astype(np.int32)
 

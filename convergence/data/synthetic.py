@@ -33,7 +33,7 @@ class Teacher:
         return np.einsum("rh,ho->ro", hidden, self.second)
 
 
-def draw_teacher(key: randomness.Key, outputs: int) -> Teacher:
+def draw_teacher(key: randomness.HostKey, outputs: int) -> Teacher:
     """A random teacher; pre-activations have an SD of about 1.5, so that tanh bends."""
     draws = randomness.host_generator(randomness.fold_name(key, "weights"))
     first = draws.standard_normal((FEATURES, HIDDEN)) * 1.5 / np.sqrt(FEATURES)
@@ -51,7 +51,7 @@ def teacher(spec: DataSpec) -> Dataset:
     """
     outputs = 1 if spec.dataset == "teacher_regression" else CLASSES
     rows = spec.generated_rows or ROWS
-    key = randomness.source_key(spec.data_seed, spec.dataset, None)
+    key = randomness.host_key(spec.data_seed, spec.dataset, None)
 
     def stream(name: str) -> np.random.Generator:
         return randomness.host_generator(randomness.fold_name(key, name))

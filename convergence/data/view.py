@@ -45,7 +45,7 @@ class View:
 
 
 def _inner_split(
-    y: np.ndarray, development: np.ndarray, fraction: float, key: randomness.Key
+    y: np.ndarray, development: np.ndarray, fraction: float, key: randomness.HostKey
 ) -> tuple[np.ndarray, np.ndarray]:
     priority = priorities(randomness.fold_name(key, "validation"), len(development))
     order = stratified_order(y[development], priority, last=1)
@@ -53,7 +53,7 @@ def _inner_split(
     return np.sort(development[order[count:]]), np.sort(development[order[:count]])
 
 
-def _subset(y: np.ndarray, train: np.ndarray, size: int, key: randomness.Key) -> np.ndarray:
+def _subset(y: np.ndarray, train: np.ndarray, size: int, key: randomness.HostKey) -> np.ndarray:
     """A stratified choice of the training rows, with every class; nested in its size."""
     classes = y[train]
     order = stratified_order(
@@ -135,7 +135,7 @@ def _fit_target(targets: np.ndarray, task: str, preprocessing: str) -> tuple[flo
 
 
 def _spoil_targets(
-    dataset: Dataset, spec: DataSpec, development: np.ndarray, key: randomness.Key
+    dataset: Dataset, spec: DataSpec, development: np.ndarray, key: randomness.HostKey
 ) -> np.ndarray:
     targets = dataset.y.copy()
     if spec.label_noise:
@@ -159,8 +159,8 @@ def make_view(
     dataset: Dataset,
     spec: DataSpec,
     development: np.ndarray,
-    split_key: randomness.Key,
-    corrupt_key: randomness.Key,
+    split_key: randomness.HostKey,
+    corrupt_key: randomness.HostKey,
 ) -> View:
     """The view of one trial: split, imbalance, train_size and duplicates, in that order.
 
@@ -173,7 +173,7 @@ def make_view(
         dataset: all rows.
         spec: fractions, sizes, preparation and corruption.
         development: sorted int32 rows from `outer_split`.
-        split_key, corrupt_key: typed JAX keys.
+        split_key, corrupt_key: keys' words (`randomness.host_key`).
 
     Raises:
         UserError: corruption that does not fit the task, or too few training rows.

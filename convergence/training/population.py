@@ -40,6 +40,7 @@ class Block(NamedTuple):
     trials: int  # how many
     lanes: list[jax.Array]  # uint32[width, words]: each lane's inputs as one vector
     counts: list[jax.Array]  # int32: trials of each shard
+    twins: bool  # some trial is one
 
 
 class Population:
@@ -70,6 +71,7 @@ class Population:
         self._pool = ThreadPoolExecutor(len(self.workers), thread_name_prefix="lanes")
         self._functions = {
             "initialise": Compiled(self._initialise, once=True),
+            "twin": Compiled(self._twin, once=True),
             "segment": Compiled(self._segment, donate=(3,)),
             "evaluate": Compiled(self._evaluate),
             "finish": Compiled(self._finish, once=True),
@@ -79,7 +81,7 @@ class Population:
         """Where a shard's arrays live."""
         return self.workers[0] if self.mode == "map" else self.workers[shard]
 
-    # The four programs: what each does for the lanes of one shard.
+    # The programs: what each does for the lanes of one shard.
 
     def _lane(self, words: jax.Array) -> Lane:
         assert self._form is not None  # programs are traced for a block that was dealt out
@@ -91,6 +93,12 @@ class Population:
             return trials.initial_state(self.program, self._lane(words))
 
         return each(self.mode, one, count, lanes)
+
+    def _twin(self, lanes: jax.Array, count: jax.Array, states: TrialState) -> TrialState:
+        def one(words: jax.Array, state: TrialState) -> TrialState:
+            return trials.twinned(self.program, self._lane(words), state)
+
+        return each(self.mode, one, count, lanes, states)
 
     def _segment(
         self,
@@ -180,7 +188,7 @@ class Population:
         return list(self._pool.map(work, range(len(block.lanes))))
 
     def compile(self, block: Block, shared: Replicated) -> None:
-        """Has all four programs compiled at once, on as many cores as there are workers.
+        """Has all programs compiled at once, on as many cores as there are workers.
 
         Tracing holds Python's lock, compiling does not: as soon as one is traced it compiles while
         the next is traced. Calls wait for their own program only.
@@ -194,11 +202,14 @@ class Population:
         for device, shard in where.items():
             lanes, count = block.lanes[shard], block.counts[shard]
             place = SingleDeviceSharding(device)
+            # Twins have a program of their own: other studies are spared a tenth of the compiling.
             told = self._functions["initialise"].begin(device, (lanes, count), pool.submit)
             states = jax.tree.map(
                 lambda one, place=place: jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=place),
                 told,
             )
+            if block.twins:
+                self._functions["twin"].begin(device, (lanes, count, states), pool.submit)
             given = (lanes, shared[device], count, states)
             span, flag = np.int32(0), np.bool_(False)
             self._functions["segment"].begin(device, (*given, span, span), pool.submit)
@@ -208,9 +219,13 @@ class Population:
 
     def initialise(self, block: Block) -> list[TrialState]:
         """The states before the first step."""
-        return self.on_shards(
-            lambda k: self._execute("initialise", k, (block.lanes[k], block.counts[k])), block
-        )
+
+        def begin(shard: int) -> TrialState:
+            given = (block.lanes[shard], block.counts[shard])
+            state: TrialState = self._execute("initialise", shard, given)
+            return self._execute("twin", shard, (*given, state)) if block.twins else state
+
+        return self.on_shards(begin, block)
 
     def score(
         self,
@@ -278,7 +293,7 @@ class Population:
             counts.append(jax.device_put(np.int32(len(mine)), self.device(shard)))
             mine += [idle] * (self.width - len(mine))
             dealt.append(jax.device_put(np.stack(mine), self.device(shard)))
-        return Block(len(lanes), dealt, counts)
+        return Block(len(lanes), dealt, counts, any(bool(lane.twin) for lane in lanes))
 
     def gather(self, shards: Sequence[Any], count: int) -> Any:
         """NumPy arrays [count, ...] in the order of the trials, from a pytree a shard."""

@@ -23,7 +23,7 @@ from convergence.training.step import train_step
 
 
 def _initial_params(program: Program, lane: Lane) -> tuple[Any, Any]:
-    """Params and model state as the lane's initialiser draws them, with a twin's flipped bit."""
+    """Params and model state as the lane's initialiser draws them."""
     model = program.algorithm.model
     draw, redraw = jax.random.split(wrap(lane.keys["init"]))
     template, model_state = model.init(draw, jnp.zeros((2, *program.shape), jnp.float32))
@@ -40,18 +40,26 @@ def _initial_params(program: Program, lane: Lane) -> tuple[Any, Any]:
         )
 
     params = jax.lax.switch(lane.initialiser, [redrawn(one) for one in program.initialisers])
-    flipped = jax.lax.cond(
-        lane.twin,
-        lambda p: weights.twin(p, wrap(lane.keys["rounding"]), lane.active),
-        lambda p: p,
-        params,
-    )
-    return flipped, model_state
+    return params, model_state
 
 
 def initial_state(program: Program, lane: Lane) -> TrialState:
-    """The trial before its first step."""
-    params, model_state = _initial_params(program, lane)
+    """The trial before its first step, but for a twin's flipped bit (`twinned`)."""
+    return _begun(program, lane, *_initial_params(program, lane))
+
+
+def twinned(program: Program, lane: Lane, state: TrialState) -> TrialState:
+    """The trial before its first step with a bit flipped, if it is a twin; else as it was."""
+    params = jax.lax.cond(
+        lane.twin,
+        lambda p: weights.twin(p, wrap(lane.keys["rounding"]), lane.active),
+        lambda p: p,
+        program.algorithm.packing.unpack(state.train.params),
+    )
+    return _begun(program, lane, params, state.train.model_state)
+
+
+def _begun(program: Program, lane: Lane, params: Any, model_state: Any) -> TrialState:
     packing = program.algorithm.packing
     sketched = record_sketch(empty_record(), params, jnp.zeros((), jnp.int32))
     packed = packing.pack(params)
