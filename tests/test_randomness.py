@@ -208,7 +208,8 @@ def test_no_key_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     host.clear()
     study.plan._views.clear()
     lanes = study.plan.lanes(group, group.trials)
-    start = jax.jit(lambda lane: trials.initial_state(group.program, lane))
+    program = group.program
+    start = jax.jit(lambda one: trials.twinned(program, one, trials.initial_state(program, one)))
     train = jax.jit(lambda *given: trials.segment(group.program, *given))
     for lane in lanes[::2]:
         train(lane, shared, start(lane), np.int32(0), np.int32(240))
