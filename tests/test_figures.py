@@ -198,3 +198,21 @@ def test_palettes_have_the_same_names() -> None:
     """Protects the sentinels: each stands for one variable that both themes define."""
     assert list(LIGHT.named()) == list(DARK.named()) == list(SENTINELS.named())
     assert len(set(SENTINELS.named().values())) == len(SENTINELS.named())
+
+
+def test_every_rate_is_on_its_axis(tmp_path: Path) -> None:
+    """Protects the figure of rates from panels that look empty: no arm lies below its axis."""
+    from matplotlib.figure import Figure
+
+    arms = [f"rate {k}" for k in range(30)]  # each doubles the rate of the one before
+    found = records.read(Made(arms=arms, seeds=2).write(tmp_path / "study"))
+    (figure,) = (one for one in figures.draw(found) if one.name == "rate")
+    assert len(figure.panels) > 3
+    for panel in figure.panels:
+        frame = Figure().add_subplot()
+        panel.paint(frame, LIGHT)
+        low, high = frame.get_ylim()
+        lines = [np.asarray(line.get_ydata(), float) for line in frame.get_lines()]
+        drawn = [values for values in lines if len(values) > 2]
+        assert drawn
+        assert all(low < values.max() <= high for values in drawn)

@@ -39,7 +39,9 @@ def rates(records: Records) -> Drawn | None:
     peaks = [np.nanmax(curve[1]) for curve in known.values()]
     log = ax.wide(peaks)
     low, high = ax.limits(values, log)
-    low = max(low, high * 1e-6) if log else min(low, 0.0)
+    # What falls to nearly nothing does not stretch the axis, but every arm's peak is on it.
+    least = min((peak for peak in peaks if peak > 0), default=high)
+    low = max(low, min(high * 1e-6, least / 2)) if log else min(low, 0.0)
     panels = tuple(
         group_panel(records, group, courses.__getitem__, "learning rate", (low, high, log))
         for group in drawn_groups
