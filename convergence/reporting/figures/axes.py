@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 STEP = "step"
 LONGEST_TICK = 6  # characters
 NARROW = 0.6  # decades below which a logarithmic axis has the ticks of a linear one
+SUBDIVIDED = ((1.5, (1.0, 2.0, 5.0)), (2.2, (1.0, 3.0)))  # ticks of a decade, up to so many decades
 
 
 def colour(palette: Palette, series: int | None) -> str:
@@ -80,7 +81,7 @@ def scale(axes: Axes, which: str, low: float, high: float, log: bool) -> None:
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
         decades = np.log10(high / low)
         if decades > NARROW:
-            subs = (1.0, 2.0, 5.0) if decades < 1.5 else (1.0,)
+            subs = next((s for most, s in SUBDIVIDED if decades < most), (1.0,))
             locator = LogLocator(subs=subs, numticks=6)
         axis.set_minor_locator(NullLocator())
     axis.set_major_locator(locator)

@@ -43,7 +43,9 @@ class Row:
         self.value, self.low, self.high = value, low, high
         self.seeds = np.asarray(seeds, np.float64)
         self.kind = kind
-        self.text = text
+        self.text = text or ("" if math.isfinite(value) else "no seed finished")
+        if self.text and len(self.lines[-1]) + len(self.text) > WRAP:
+            self.lines.append("")  # what is told stands beside the label, never over the seeds
 
     @property
     def height(self) -> float:
@@ -110,7 +112,7 @@ def _paint_row(
     colour = {"holds": palette.holds, "fails": palette.fails}.get(
         row.kind, palette.undecided if row.kind else palette.series[0]
     )
-    for k, text in enumerate([*row.lines[:-1], f"{row.lines[-1]}"]):
+    for k, text in enumerate(row.lines):
         place = top + LINE * (k + 0.55)
         axes.text(
             0.0,
@@ -156,12 +158,11 @@ def _paint_row(
             markersize=5.5,
             zorder=5,
         )
-    text = row.text or ("" if math.isfinite(row.value) else "no seed finished")
-    if text:
+    if row.text:
         axes.text(
             1.0,
-            y,
-            text,
+            top + LINE * (len(row.lines) - 0.45),
+            row.text,
             transform=axes.get_yaxis_transform(),
             va="center",
             ha="right",
