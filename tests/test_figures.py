@@ -13,7 +13,16 @@ import pytest
 from helpers.made import HOSTILE, MORE, Made
 
 from convergence.reporting import figures, latex, records
-from convergence.reporting.figures import DARK, LIGHT, SENTINELS, Drawn, Palette, axes, drawing
+from convergence.reporting.figures import (
+    DARK,
+    LIGHT,
+    SENTINELS,
+    Drawn,
+    Palette,
+    axes,
+    drawing,
+    rows,
+)
 from convergence.reporting.figures.groups import groups, loss_scale
 from convergence.reporting.figures.palette import DASHES, MARKERS, MOST_SERIES
 from convergence.reporting.records import Records
@@ -216,3 +225,20 @@ def test_every_rate_is_on_its_axis(tmp_path: Path) -> None:
         drawn = [values for values in lines if len(values) > 2]
         assert drawn
         assert all(low < values.max() <= high for values in drawn)
+
+
+@pytest.mark.parametrize("told", ["2 of 6 diverged", "no interval: " + "of so few seeds " * 3])
+def test_what_is_told_of_an_estimate_stands_clear_of_it(told: str) -> None:
+    """Protects reading: a word on an estimate is at its label's height, and not over the label."""
+    import matplotlib.pyplot as plt
+
+    row = rows.Row("an arm's name", 1.0, 0.5, 1.5, [0.9, 1.1], text=told)
+    axes = plt.figure().add_subplot()
+    rows.rows_panel("", [row], "accuracy").paint(axes, LIGHT)
+    marks = {float(y) for line in axes.lines for y in np.atleast_1d(line.get_ydata())}
+    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
+    plt.close()
+    assert len(marks) == 1
+    assert min(marks) - heights[told] >= rows.LINE / 2
+    fits = len(told) < 40
+    assert (heights[told] == heights["an arm's name"]) == fits

@@ -39,7 +39,7 @@ def test_a_table() -> None:
     made = latex.table([["a_b", "-0.1"], ["[x]", "2"]], ["arm", "effect"], "5 %", "note")
     assert made.splitlines() == [
         r"\begin{table}[htbp]",
-        r"\centering\small",
+        r"\centering\small\tabcolsep=6.0pt\belowcaptionskip=4pt",
         r"\caption{5 \%}",
         r"\begin{tabular}{lr}",
         r"\hline",
@@ -52,3 +52,29 @@ def test_a_table() -> None:
         r"\par\smallskip\footnotesize note",
         r"\end{table}",
     ]
+
+
+WORDS = st.lists(st.text("ab_", min_size=1, max_size=9), min_size=1, max_size=20).map(" ".join)
+
+
+@given(st.lists(st.tuples(WORDS, st.just("0.1 [0.0, 0.2]"), WORDS), min_size=1, max_size=90))
+@settings(max_examples=60, deadline=None)
+def test_no_wider_or_longer_than_a_page(rows: list[tuple[str, str, str]]) -> None:
+    """Protects the page: by the widths assumed the line is kept, and every row is in some table."""
+    made = latex.table(rows, ["arm", "effect", "verdict"], "title", "note")
+    wide = [float(share) for share in re.findall(r"p\{([\d.]+)\\linewidth\}", made)]
+    tables = made.count(r"\begin{table}")
+    assert sum(wide) <= tables
+    assert made.count("0.1 {[}0.0, 0.2]") == len(rows)
+    assert made.count("(continued)") == tables - 1
+    assert made.count("footnotesize note") == 1
+    for part in made.split(r"\end{table}"):
+        assert part.count("0.1 {[}") <= 55
+
+
+def test_long_text_is_ragged() -> None:
+    """Protects reading: a column that wraps is a paragraph, and its rows end as one must."""
+    long = "a claim of many words " * 6
+    made = latex.table([[long, "1", long], ["b", "2", "c"]], ["claim", "effect", "verdict"])
+    assert re.search(r"\{tabular\}\{p\{0\.\d+\\linewidth\}rp\{0\.\d+\\linewidth\}\}", made)
+    assert r"\raggedright b & 2 & \raggedright c \tabularnewline" in made
