@@ -19,22 +19,36 @@ import numpy as np
 Run = Callable[[], Any]
 
 
+def spent(run: Run) -> tuple[float, float]:
+    """Seconds that a call takes, and CPU seconds of all of the process' threads meanwhile."""
+    start, busy = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - start, time.process_time() - busy
+
+
 def timed(run: Run) -> float:
     """Seconds that a call takes."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    return spent(run)[0]
+
+
+def interleaved_spent(runs: Mapping[str, Run], rounds: int) -> dict[str, np.ndarray]:
+    """Each run's seconds and CPU seconds by name, float64[2, rounds].
+
+    Each round begins with another of them. CPU seconds hardly move when other processes run
+    beside, as seconds do; they do not tell how well the cores were used.
+    """
+    names = list(runs)
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    for round in range(rounds):
+        turn = round % len(names)
+        for name in [*names[turn:], *names[:turn]]:
+            seconds[name].append(spent(runs[name]))
+    return {name: np.array(values).T for name, values in seconds.items()}
 
 
 def interleaved(runs: Mapping[str, Run], rounds: int) -> dict[str, np.ndarray]:
     """Seconds of each run by name, float64[rounds]; each round begins with another of them."""
-    names = list(runs)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for round in range(rounds):
-        turn = round % len(names)
-        for name in [*names[turn:], *names[:turn]]:
-            seconds[name].append(timed(runs[name]))
-    return {name: np.array(values) for name, values in seconds.items()}
+    return {name: both[0] for name, both in interleaved_spent(runs, rounds).items()}
 
 
 def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:

@@ -170,6 +170,8 @@ def schedules(flags: argparse.Namespace) -> dict[str, Any]:
 def scale(flags: argparse.Namespace) -> dict[str, Any]:
     """Cost a trial of a small MLP against their number, each held against 256 beside it.
 
+    In seconds and in CPU seconds, which are disturbed far less by what else the machine does.
+
     The 256 are run as often in a row as makes their time comparable: a second's run is noise.
     """
     workload = WORKLOADS["W1"]().shortened(SMALL)
@@ -190,14 +192,18 @@ def scale(flags: argparse.Namespace) -> dict[str, Any]:
                 few()
 
         runs: dict[str, measure.Run] = {"few": often, "many": many}
-        seconds = measure.interleaved(runs, flags.pairs)
-        one = measure.ratio(seconds["many"] / trials, seconds["few"] / (256 * times))
-        each = 1e3 * float(np.median(seconds["many"])) / trials
-        told[str(trials)] = one | {"ms": each}
-        rows.append((trials, f"{each:.2f}", _interval(one)))
+        seconds = measure.interleaved_spent(runs, flags.pairs)
+        a_trial = zip(seconds["many"] / trials, seconds["few"] / (256 * times))
+        one, busy = (measure.ratio(above, below) for above, below in a_trial)
+        each, cpu = 1e3 * np.median(seconds["many"], axis=1) / trials
+        told[str(trials)] = one | {"ms": float(each), "cpu": busy | {"ms": float(cpu)}}
+        rows.append((trials, f"{each:.2f}", _interval(one), f"{cpu:.2f}", _interval(busy)))
         trials *= 4
-    _print("Small MLP: cost a trial", rows, ("trials", "ms a trial", "against 256 trials"))
+    _print("Small MLP: cost a trial, each against 256 trials beside", rows, SCALE_HEADERS)
     return told
+
+
+SCALE_HEADERS = ("trials", "ms a trial", "against 256", "CPU ms a trial", "against 256")
 
 
 def widths(flags: argparse.Namespace) -> dict[str, Any]:

@@ -140,3 +140,21 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert found["widths"]["W1"]["best"] == 2
     assert found["machine"]["peak_flops"] > 0
     assert "W1: lanes side by side" in done.stdout
+
+
+def test_both_clocks_are_read(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects the figures: seconds are the clock's, CPU seconds those of the whole process."""
+    now = {"perf_counter": 5.0, "process_time": 1.0}
+    for clock in now:
+        monkeypatch.setattr(bench.measure.time, clock, lambda clock=clock: now[clock])
+
+    def run(seconds: float, busy: float) -> None:
+        now["perf_counter"] += seconds
+        now["process_time"] += busy
+
+    runs = {"waits": lambda: run(2.0, 0.5), "works": lambda: run(3.0, 6.0)}
+    spent = bench.measure.interleaved_spent(runs, 3)
+    assert {name: both.tolist() for name, both in spent.items()} == {
+        "waits": [[2.0] * 3, [0.5] * 3],
+        "works": [[3.0] * 3, [6.0] * 3],
+    }
