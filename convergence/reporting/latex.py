@@ -1,8 +1,8 @@
 """Tables in LaTeX that compile with the article class and need no package.
 
-Each file holds one or more ``table`` environments, to be read by ``\\input`` in a document of any
-class with the ``article`` class' commands. Letters beyond Latin-1 are told by their code points, so
-that pdfLaTeX's own fonts do; Latin-1 needs an input encoding of UTF-8, the default since 2018.
+Each file holds one or more ``table`` environments, to be read by ``\\input``. Letters beyond Latin-1
+are told by their code points, so that pdfLaTeX's own fonts do. Before the LaTeX of 2020 two signs
+(' and `) need the package textcomp, and before that of 2018 Latin-1 needs inputenc with utf8.
 """
 
 from __future__ import annotations
