@@ -1,8 +1,8 @@
 """Tables in LaTeX that compile with the article class and need no package.
 
-Each file holds one or more ``table`` environments, to be read by ``\\input``. Letters beyond Latin-1
-are told by their code points, so that pdfLaTeX's own fonts do. Before the LaTeX of 2020 two signs
-(' and `) need the package textcomp, and before that of 2018 Latin-1 needs inputenc with utf8.
+Each file holds one or more ``table`` environments, to be read by ``\\input``. Letters that the
+default fonts of pdfLaTeX lack are told by their code points. Before the LaTeX of 2020 two signs
+(' and `) need the package textcomp, and before that of 2018 accents need inputenc with utf8.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ _SPECIAL = {
     "²": r"$^2$",
     "°": r"$^\circ$",
 }
+_FOREIGN = "ÐÞðþ"  # of Latin-1, but not of LaTeX' default fonts
 _MINUS = re.compile(r"(?<![\w-])-(?=[\d∞])")
 _WIDTH = 345.0  # points of a line in the article class at 10 points
 _SIZES = (  # command, points of the font and of the gap beside a column, lines of a page's table
@@ -77,7 +78,7 @@ def escape(value: Any) -> str:
 def _letter(letter: str) -> str:
     if letter in _SPECIAL:
         return _SPECIAL[letter]
-    if letter.isascii() or "À" <= letter <= "ÿ":
+    if letter.isascii() or ("À" <= letter <= "ÿ" and letter not in _FOREIGN):
         return letter
     return f"[U+{ord(letter):04X}]"
 
