@@ -22,7 +22,7 @@ LEVELS = (
     ("randomness", "userfile", "sources", "packing"),
     ("data", "models", "weights", "losses", "optimizers", "schedules", "metrics"),
     ("plan", "training"),
-    ("history", "watch"),
+    ("history", "watch", "pairs"),
     ("analysis",),
     ("reporting",),
     ("events", "saving"),
