@@ -34,7 +34,7 @@ LEVELS = (
     ("command", "compilation_cache"),
     ("flags",),
     ("laboratory",),
-    ("five",),
+    ("five", "luck"),
 )
 HEIGHT = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Parts that may import less than their height allows.
