@@ -18,6 +18,7 @@ from convergence.analysis.statistics import Interval, paired_t, proportion_exact
 
 SETTLE = 8  # steps in which one weight's difference spreads to all others
 SATURATED = 0.1  # of its largest value: from there on a distance no longer grows freely
+TAKEN_OFF = 1e3  # times what it was: a distance that rose by less has nowhere saturated
 FEWEST = 4  # points of a slope
 Array = NDArray[np.float64]
 
@@ -62,10 +63,11 @@ class Growth:
 def window(steps: ArrayLike, distance: ArrayLike) -> tuple[int, int] | None:
     """First and last index, both included, of the points that a pair's slope is fitted to.
 
-    From `SETTLE` steps on, up to the last point before the distance first reaches a tenth
-    (`SATURATED`) of the largest value that it takes. Where it is there sooner: the rise itself if
-    it rose tenfold, from the start; else – it hardly grows at all, or falls – all points from
-    `SETTLE` on. None where fewer than `FEWEST` points above 0 are left.
+    A distance that rises `TAKEN_OFF`-fold after `SETTLE` steps is fitted from there up to the last
+    point before it first reaches a tenth (`SATURATED`) of its largest value. One that takes off
+    sooner is fitted from the start to where it reaches it. Any other has not saturated – it falls,
+    or what rounding adds at each step adds up – and is fitted from `SETTLE` steps on to its end.
+    None where fewer than `FEWEST` points above 0 are left.
 
     Args:
         steps: [points] ascending.
@@ -75,14 +77,15 @@ def window(steps: ArrayLike, distance: ArrayLike) -> tuple[int, int] | None:
     there = np.flatnonzero(gap > 0)
     if len(there) < FEWEST:
         return None
-    settled = int(np.searchsorted(at, min(SETTLE, at[there[-1]])))
-    reached = int(np.flatnonzero(gap >= SATURATED * gap.max())[0])
-    if reached - settled >= FEWEST:
-        first, last = settled, reached - 1
-    elif gap[there[0]] < SATURATED * gap.max():
+    late = there[at[there] >= SETTLE]
+    settled = int(late[0]) if len(late) else int(there[0])
+    top = gap.max()
+    reached = int(np.flatnonzero(gap >= SATURATED * top)[0])
+    first, last = settled, int(there[-1])
+    if top >= TAKEN_OFF * gap[settled] and reached - settled >= FEWEST:
+        last = reached - 1
+    elif top >= TAKEN_OFF * gap[there[0]]:
         first, last = int(there[0]), reached
-    else:
-        first, last = settled, int(there[-1])
     return (first, last) if (gap[first : last + 1] > 0).sum() >= FEWEST else None
 
 

@@ -35,7 +35,7 @@ def _percent(interval: Interval) -> str:
 
 
 def _hundredths(share: float) -> int:
-    return round(100 * share)  # an integer has no minus zero
+    return round(100 * min(max(share, 0.0), 1.0))  # estimates are not clipped to 0 and 1
 
 
 def _shares(interval: Interval) -> str:
@@ -56,27 +56,28 @@ def sources_text(found: Sequence[SourceSpread], metric: str) -> str:
             tables.interval(one.sd.low, one.sd.high) if one.sd.n > 1 else "–",
             _percent(one.parts.share) if one.parts else "–",
             _percent(one.parts.total_share) if one.parts else "–",
+            number(one.expected),
             f"{one.seeds}/{one.trials}",
         )
         for one in found
     ]
     predictions = [
-        (one.source, _told(one.churn), _told(one.gain), number(one.expected), _told(one.rows))
-        for one in found
+        (one.source, _told(one.churn), _told(one.gain), _told(one.rows)) for one in found
     ]
     settings = found[0].settings
     title = (
         f"Spread of {metric} by what varies ({settings} settings of the others; share of the"
-        " variance that it explains by itself, and in any way)"
+        " variance that it explains by itself, and in any way; sd by rows: what independent rows"
+        " alone would give)"
     )
     further = (
-        "Predictions of two of its draws that differ; gain of the ensemble; sd that the rows"
-        " alone would give, and the sd as a multiple of it"
+        "Churn between two of its draws, gain of their ensemble, and the sd as a multiple of what"
+        " the rows alone would give"
     )
-    heads = ("varies", "sd", "95 % interval", "itself", "any way", "n")
+    heads = ("varies", "sd", "95 % interval", "itself", "any way", "sd by rows", "n")
     parts = [
         f"{title}\n{tables.text(spreads, heads)}",
-        f"{further}\n" + tables.text(predictions, ("varies", "churn", "gain", "rows'", "multiple")),
+        f"{further}\n" + tables.text(predictions, ("varies", "churn", "gain", "multiple")),
         none_is_harmless(found),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -126,33 +127,64 @@ def _fastest(found: Fastest) -> str:
     return f"{number(found.rate)} {_bounds(found.interval)}"
 
 
-def twins_text(found: Twins | None, metric: str) -> str:
-    """One flipped bit by learning rate, where it begins to matter, and the fastest rate."""
-    if found is None:
-        return ""
+def _growth_text(found: Twins) -> str:
     rows = [
         (
-            f"{one.rate:.4g}{' (own)' if one.rate == found.own else ''}",
+            _rate(found, one.rate),
             _told(one.growth.rate),
             f"{one.growth.healed.estimate * one.growth.pairs:.0f}/{one.growth.pairs}"
             if one.growth.pairs
             else "–",
+            f"{one.growth.passing.estimate * one.growth.pairs:.0f}" if one.growth.pairs else "–",
             number(one.relative, 2),
-            number(one.bit_sd.estimate),
-            number(one.seed_sd.estimate),
-            _told(one.ratio),
         )
         for one in found.rates
     ]
-    heads = ("rate", "growth a step", "healed", "apart", "sd by bit", "by seed", "ratio")
     title = (
-        "One flipped bit by learning rate (growth of the log distance; apart: distance to the twin"
-        f" as a share of that between seeds; spread of {metric})"
+        "A flipped bit by learning rate: growth of the logarithm of the distance a step; twins at"
+        " distance 0 at the end, or only for a while; distance to the twin as a share of that"
+        " between seeds"
     )
+    heads = ("rate", "growth a step", "healed", "for a while", "distance")
+    return f"{title}\n{tables.text(rows, heads)}"
+
+
+def _effect_text(found: Twins, metric: str) -> str:
+    rows = [
+        (
+            _rate(found, one.rate),
+            number(one.bit_sd.estimate),
+            number(one.seed_sd.estimate),
+            _told(one.ratio),
+            number(one.churn.estimate),
+            number(one.seed_churn.estimate),
+            number(one.train, 2),
+        )
+        for one in found.rates
+    ]
+    title = (
+        f"What it does: sd of {metric} by a bit and by seed, their ratio, churn by a bit and by"
+        " seed; loss on training rows"
+    )
+    heads = ("rate", "sd bit", "sd seed", "ratio", "churn bit", "churn seed", "loss")
+    return f"{title}\n{tables.text(rows, heads)}"
+
+
+def _rate(found: Twins, rate: float) -> str:
+    return f"{rate:.4g}{' (own)' if rate == found.own else ''}"
+
+
+def twins_text(found: Twins | None, metric: str) -> str:
+    """One flipped bit by learning rate, where it begins to matter, and the fastest rate."""
+    if found is None:
+        return ""
     what = f"one bit moves the result at least {AS_A_SEED:g} times as far as a seed"
     fastest, best = _fastest(found.fastest), _fastest(found.best)
     lines = [
-        f"{title}\n{tables.text(rows, heads)}",
+        _growth_text(found),
+        "",
+        _effect_text(found, metric),
+        "",
         threshold_text(found.metric, what),
         threshold_text(found.growing, "a one-bit difference grows"),
         f"lowest training loss at rate {fastest}, best {metric} at {best}",
