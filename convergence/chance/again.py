@@ -1,12 +1,14 @@
-"""Whether a trial with all its keys fixed ends in the same bits when it is trained again."""
+"""The same model again? With all keys fixed, bit for bit; and with one source varying."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from convergence.chance.design import TOGETHER, Design
 from convergence.history import History
 from convergence.replay import EXACT, differing
 from convergence.study import Study
@@ -17,10 +19,18 @@ RERUNS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Again:
-    """Trials trained once more, each alone: their indices, and what differed of each."""
+    """What is the same model again.
+
+    Attributes:
+        trials: indices of trials that were trained once more, each alone, keys and all as before.
+        differing: of each, the records with other bits.
+        models: source → trials of an arm in which it alone varies (or all do, see `TOGETHER`), and
+            how many different models they are: predictions with other bits.
+    """
 
     trials: tuple[int, ...]
     differing: tuple[tuple[str, ...], ...]
+    models: dict[str, tuple[int, int]]
 
     @property
     def same(self) -> bool:
@@ -33,13 +43,28 @@ class Again:
             {"trial": trial, "differs": list(names)}
             for trial, names in zip(self.trials, self.differing)
         ]
-        return {"same": self.same, "records": list(EXACT), "trials": found}
+        models = {
+            source: {"trials": trials, "models": models}
+            for source, (trials, models) in self.models.items()
+        }
+        return {"same": self.same, "records": list(EXACT), "trials": found, "models": models}
 
 
-def again(runner: Study, history: History, count: int = RERUNS) -> Again:
+def models(history: History, made: Design) -> dict[str, tuple[int, int]]:
+    """How many different models the trials of each source's first arm are: see `Again`."""
+    arms = {source: arms[0].name for source, arms in made.alone.items()}
+    arms |= {TOGETHER: made.together.name} if made.together else {}
+    found = {}
+    for source, arm in arms.items():
+        table: Sequence[np.ndarray] = history.arrays["predictions"][history.rows_of(arm)]
+        found[source] = (len(table), len({line.tobytes() for line in table}))
+    return found
+
+
+def again(runner: Study, history: History, made: Design, count: int = RERUNS) -> Again:
     """Trains some trials of a study once more and compares all their digests.
 
-    They are spread evenly over the trials that took a step, twins among them.
+    They are spread evenly over all trials.
 
     Args:
         runner: a study of the same spec; nothing of its workdir is touched.
@@ -56,4 +81,4 @@ def again(runner: Study, history: History, count: int = RERUNS) -> Again:
         now = BlockRun(population, lanes, runner.shared(population), cadence, want).run()
         was = {name: history.arrays[name][[place]] for name in EXACT}
         found.append(tuple(differing(was, now)))
-    return Again(tuple(map(int, places)), tuple(found))
+    return Again(tuple(map(int, places)), tuple(found), models(history, made))

@@ -4,7 +4,8 @@
 
 - ``verdicts``: list of `Verdict.to_json`; ``not_applicable``: list of {id, statement, challenge,
   reason};
-- ``again``: {same, records, trials: [{trial, differs}]} – trials trained once more, bits compared;
+- ``again``: {same, records, trials: [{trial, differs}], models: {source: {trials, models}}}: trials
+  trained once more, bits compared; how many different models the draws of each source are;
 - ``sources``: list of `SourceSpread.to_json`, the last one of all sources together; [] if not
   asked. ``none_is_harmless``: a sentence, or "";
 - ``crossed``: {inits, orders, init, order}, the last two with the `Crossed` parts (alone, others,
@@ -116,7 +117,7 @@ def findings(laboratory: lab.Laboratory, history: History, made: Design, grids: 
     )
     return Findings(
         told=decide(history, asked(laboratory, made)),
-        again=again(runner, history),
+        again=again(runner, history, made),
         sources=by_source(history, made, direction) if made.alone else [],
         crossed=init_by_order(history, made),
         twins=twins(history, made, direction, grids) if made.rates else None,

@@ -64,9 +64,9 @@ def sources_text(found: Sequence[SourceSpread], metric: str) -> str:
     predictions = [
         (one.source, _told(one.churn), _told(one.gain), _told(one.rows)) for one in found
     ]
-    settings = found[0].settings
+    settings = f"{found[0].settings} setting{'s' * (found[0].settings != 1)}"
     title = (
-        f"Spread of {metric} by what varies ({settings} settings of the others; share of the"
+        f"Spread of {metric} by what varies ({settings} of the others; share of the"
         " variance that it explains by itself, and in any way; sd by rows: what independent rows"
         " alone would give)"
     )
@@ -180,13 +180,18 @@ def twins_text(found: Twins | None, metric: str) -> str:
         return ""
     what = f"one bit moves the result at least {AS_A_SEED:g} times as far as a seed"
     fastest, best = _fastest(found.fastest), _fastest(found.best)
+    where = [
+        threshold_text(found.metric, what),
+        threshold_text(found.growing, "a one-bit difference grows"),
+    ]
+    if len(found.rates) == 1:
+        where = ["one rate is no grid: from which rate on a bit matters cannot be told"]
     lines = [
         _growth_text(found),
         "",
         _effect_text(found, metric),
         "",
-        threshold_text(found.metric, what),
-        threshold_text(found.growing, "a one-bit difference grows"),
+        *where,
         f"lowest training loss at rate {fastest}, best {metric} at {best}",
     ]
     return "\n".join(lines)
@@ -207,7 +212,7 @@ def consistency_text(found: Consistency | None, metric: str) -> str:
         for (dose, _), mean, told in zip(found.doses, found.means, found.spreads)
     ]
     heads = (found.field, "mean", "sd", "95 % interval", "n")
-    slope = f"sd by dose: {_told(found.slope)} for all targets against none"
+    slope = f"slope of the sd: {_told(found.slope)} from no target spoiled to all"
     return f"Spread of clean {metric} over seeds by dose\n{tables.text(rows, heads)}\n{slope}"
 
 
@@ -236,13 +241,18 @@ def seeds_text(found: SeedsNeeded | None, metric: str) -> str:
 def again_text(found: Again) -> str:
     """Whether trials trained once more ended in the same bits (claim 0a, its other half)."""
     count = len(found.trials)
-    if found.same:
-        return (
-            f"0a With all keys fixed a run repeats: {count} of {count} trials, trained once more,"
-            " ended in the same bits."
-        )
-    wrong = [str(t) for t, names in zip(found.trials, found.differing) if names]
-    return f"0a With all keys fixed runs did NOT repeat: other bits in trials {', '.join(wrong)}."
+    text = (
+        f"0a With all keys fixed a run repeats: {count} of {count} trials, trained once more,"
+        " ended in the same bits."
+    )
+    if not found.same:
+        wrong = [str(t) for t, names in zip(found.trials, found.differing) if names]
+        text = f"0a With all keys fixed runs did NOT repeat: other bits in trials {wrong}."
+    told = [f"{source} {models}" for source, (_, models) in found.models.items()]
+    if told:
+        trials = max(trials for trials, _ in found.models.values())
+        text += f" Different models of {trials} draws: {', '.join(told)}."
+    return text
 
 
 def claims_text(told: Told) -> str:
