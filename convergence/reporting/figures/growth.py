@@ -13,7 +13,7 @@ from convergence.reporting import tables
 from convergence.reporting.figures import axes as ax
 from convergence.reporting.figures.drawing import Drawn, Panel
 from convergence.reporting.figures.luck import bounds
-from convergence.reporting.figures.palette import MARKERS, MOST_SERIES, Palette
+from convergence.reporting.figures.palette import DASHES, MARKERS, MOST_SERIES, Palette
 from convergence.reporting.records import Records
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def forgiving(records: Records) -> Drawn | None:
         axes.axhline(share, color=palette.muted, linewidth=0.8, zorder=1)
         for k, (_, rate) in enumerate(marks):
             shade = palette.series[k + 1]
-            axes.axvline(rate, color=shade, linestyle=(0, (5, 1.5)), linewidth=1.2, zorder=2)
+            axes.axvline(rate, color=shade, linestyle=DASHES[k + 1], linewidth=1.2, zorder=2)
             axes.plot(rate, share, MARKERS[k + 1], color=shade, markersize=5, zorder=5)
         ax.scale(axes, "x", *ax.limits([*at, *(rate for _, rate in marks)], True), True)
         ax.scale(axes, "y", 0.0, 1.08 * max(float(np.nanmax([*high, share])), 1e-9), False)
@@ -174,7 +174,7 @@ def forgiving(records: Records) -> Drawn | None:
     )
     return Drawn(
         "forgiving",
-        "The rate at which a run stops forgiving rounding",
+        "From which rate on rounding matters",
         f"{_threshold_words(told)}{beside}".strip() or "No rate of the grid tells it.",
         (Panel("", paint, f"spread of {records.metric}, as a share of a seed's", legend),),
         "Thin line: the share from which on a bit counts as moving the result. Intervals: 95 %,"

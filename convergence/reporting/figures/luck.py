@@ -72,9 +72,8 @@ def sources(records: Records) -> Drawn | None:
         if math.isfinite(floor)
         else ""
     )
-    panels = [
-        rows_panel("", spreads, f"standard deviation of {records.metric}", span=reach(spreads))
-    ]
+    quantity = f"standard deviation of {records.metric}"
+    panels = [rows_panel("Spread of the score", spreads, quantity, span=reach(spreads))]
     if any(math.isfinite(row.value) for row in churns):
         title = "Prediction churn between pairs of its draws"
         panels.append(rows_panel(title, churns, unit, span=reach(churns)))
@@ -100,7 +99,7 @@ def consistency(records: Records) -> Drawn | None:
     if len(doses) < 2:
         return None
     at = np.array([from_strict(one["dose"]) for one in doses])
-    spread = np.array([bounds(one["sd"]) for one in doses])
+    spread = np.array([[from_strict(one[name]) for name in ("sd", "low", "high")] for one in doses])
     slope = bounds(told.get("slope"))
 
     def paint(axes: Axes, palette: Palette) -> None:
@@ -119,7 +118,7 @@ def consistency(records: Records) -> Drawn | None:
         f" {tables.number(float(at[0]))} to {tables.number(last)} at {tables.number(float(at[-1]))}"
     )
     if math.isfinite(slope[0]):
-        sentence += f"; slope {tables.estimate(*slope)}{_per(told)}"
+        sentence += f"; slope from nothing spoiled to all {tables.estimate(*slope)}"
     return Drawn(
         "consistency",
         "Less consistent data, more luck?",
@@ -134,8 +133,3 @@ def _spoiled(told: Mapping[str, Any]) -> str:
     return {"label_noise": "labels redrawn", "outliers": "targets thrown far off"}.get(
         str(told.get("field")), "spoiled targets"
     )
-
-
-def _per(told: Mapping[str, Any]) -> str:
-    unit = str(told.get("slope_unit") or "")
-    return f" {unit}" if unit else ""
