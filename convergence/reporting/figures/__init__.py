@@ -41,6 +41,10 @@ def draw(records: Records, verdicts: Sequence[Verdict] | None = None) -> list[Dr
     told = verdicts_of(records) if verdicts is None else verdicts
     found = (
         intervals.differences(records, told),
+        luck.sources(records),
+        growth.twins(records),
+        growth.forgiving(records),
+        luck.consistency(records),
         intervals.finals(records),
         curves.metric(records),
         curves.loss(records),
@@ -48,10 +52,6 @@ def draw(records: Records, verdicts: Sequence[Verdict] | None = None) -> list[Dr
         rates.rates(records),
         descents.halving(records),
         intervals.spreads(records),
-        luck.sources(records),
-        growth.twins(records),
-        growth.forgiving(records),
-        luck.consistency(records),
         descents.broken(records),
     )
     return [figure for figure in found if figure]
