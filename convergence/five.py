@@ -140,7 +140,7 @@ def flag_value(value: Any) -> str:
 def _line(one: Comparison | Asked, verdict: Verdict | None) -> tuple[str, str, str, str]:
     if isinstance(one, Asked) or verdict is None:
         assert isinstance(one, Asked)
-        return (f"{one.id} {one.statement}", "–", "–", f"not applicable ({one.reason})")
+        return wording.asked_line(one.id, one.statement, one.reason)
     return wording.verdict_line(verdict)
 
 

@@ -11,6 +11,7 @@ from convergence.plan import Plan, Trial
 from convergence.spec import StudySpec
 from convergence.training.curve import RAW_STEPS, bin_width
 from convergence.training.fingerprint import join
+from convergence.training.twins import steps as twin_steps
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,6 +119,22 @@ class History:
             name: np.concatenate([first, arrays[f"bin_{name}"].astype(np.float64)], axis=1)
             for name, first in parts.items()
         }
+
+    def twin_distances(self, twin: str) -> tuple[np.ndarray, np.ndarray]:
+        """How far the twins of an arm are from their trials over the run.
+
+        Returns:
+            int[points] steps, and float64[seeds, points] distances of all params; NaN from where
+            one of a pair has diverged.
+
+        Raises:
+            ValueError: the study recorded none.
+        """
+        if "distance" not in self.arrays:
+            raise ValueError("the distances of twins were not asked for (Want.twins)")
+        return np.array(twin_steps(self.plan.total_steps)), self.arrays["distance"][
+            self.rows_of(twin)
+        ]
 
     def scored_rows(self, trial: int, test: bool) -> np.ndarray:
         """int32 rows of the dataset that a trial's predictions are for."""

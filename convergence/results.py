@@ -10,8 +10,10 @@ import numpy as np
 from convergence import saving, schedules, spec
 from convergence.events import metric_names
 from convergence.history import History
+from convergence.pairs import pairs
 from convergence.reporting.workdir import Workdir
 from convergence.training.curve import bin_width
+from convergence.training.twins import steps as twin_steps
 
 SPLITS = ("train", "validation", "clean", "test")
 
@@ -149,3 +151,20 @@ def write(history: History, workdir: Workdir, *, test: bool) -> None:
     sketches = history.arrays["sketches"]
     at = np.concatenate([[0], 2 ** np.arange(max(sketches.shape[1] - 1, 0))])
     workdir.write_npz("sketches.npz", {"step": at[: sketches.shape[1]], "sketches": sketches})
+    if "distance" in history.arrays:
+        workdir.write_npz("twins.npz", twins(history))
+
+
+def twins(history: History) -> dict[str, np.ndarray]:
+    """How far each twin is from the trial whose twin it is: ``step``, ``trial`` and ``distance``.
+
+    ``distance`` is float64[twins, steps], NaN from where one of a pair has diverged; ``trial`` the
+    indices of the twins, ``of`` those of their trials.
+    """
+    told = np.array(pairs(history.plan, history.trials), np.int32).reshape(-1, 2)
+    return {
+        "step": np.array(twin_steps(history.plan.total_steps)),
+        "trial": told[:, 0],
+        "of": told[:, 1],
+        "distance": history.arrays["distance"][told[:, 0]],
+    }

@@ -13,6 +13,7 @@ from convergence import names, saving, spec
 from convergence.data import Dataset, outer_split
 from convergence.errors import UserError
 from convergence.history import History
+from convergence.pairs import pairs
 from convergence.plan import Group, Plan, Trial
 from convergence.reporting.checkpoints import CheckpointFolder
 from convergence.reporting.provenance import usable_cores
@@ -21,6 +22,7 @@ from convergence.spec import StudySpec
 from convergence.training.blocks import BlockRun, Cadence, Want
 from convergence.training.population import Population, Replicated
 from convergence.training.state import MARKS, Shared
+from convergence.training.twins import steps as twin_steps
 from convergence.watch import Look, Watcher
 
 DEFAULT_MARGINS = {"accuracy": 0.01, "cross_entropy": 0.02, "brier": 0.01, "r2": 0.01}
@@ -83,8 +85,8 @@ def resolve(study: StudySpec, dataset: Dataset) -> StudySpec:
     return spec.validate(dataclasses.replace(study, run=run, arms=arms))
 
 
-def cadence(plan: Plan, segment: int = 0) -> Cadence:
-    """When the host looks at this study's trials.
+def cadence(plan: Plan, segment: int = 0, twins: bool = False) -> Cadence:
+    """When the host looks at this study's trials, and – where asked for – at its twins.
 
     Raises:
         UserError: more fingerprints are asked for than are kept.
@@ -98,7 +100,8 @@ def cadence(plan: Plan, segment: int = 0) -> Cadence:
             "fingerprint_every",
         )
     evaluated = run.eval_every or max(1, -(-total // 20))
-    return Cadence(total, evaluated, run.checkpoint_every, segment)
+    watched = twin_steps(total) if twins else ()
+    return Cadence(total, evaluated, run.checkpoint_every, segment, watched)
 
 
 class Study:
@@ -131,8 +134,9 @@ class Study:
         self._populations = {} if populations is None else populations
         self.plan = Plan(study, dataset)
         self.machine = machine or Machine.here()
-        self.cadence = cadence(self.plan, segment)
-        self.want = dataclasses.replace(want or Want(), clean=self.plan.contaminated)
+        want = want or Want()
+        self.cadence = cadence(self.plan, segment, want.twins)
+        self.want = dataclasses.replace(want, clean=self.plan.contaminated)
         self.workdir = workdir
         self.store = CheckpointFolder(workdir) if workdir else None
         self._kept = saving.kept_trials(self.plan) if workdir else frozenset()
@@ -187,7 +191,9 @@ class Study:
             self.plan.lanes(group, trials),
             shared,
             self.cadence,
-            dataclasses.replace(self.want, trained=kept),
+            dataclasses.replace(
+                self.want, trained=kept, pairs=pairs(self.plan, trials) if self.want.twins else ()
+            ),
             number,
             self.store,
             told,

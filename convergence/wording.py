@@ -106,6 +106,11 @@ def verdict_line(verdict: Verdict) -> tuple[str, str, str, str]:
     return (f"{claim.id}{star} {claim.statement}", effect, interval, decision(verdict))
 
 
+def asked_line(id: str, statement: str, reason: str) -> tuple[str, str, str, str]:
+    """A claim that these data or this model cannot be asked, as a row of the same table."""
+    return (f"{id} {statement}", "–", "–", f"not applicable ({reason})")
+
+
 def legend(verdicts: Sequence[Verdict]) -> str:
     """The line below a table of verdicts: what its signs and intervals mean."""
     kinds = {verdict.speaks_of for verdict in verdicts}

@@ -32,7 +32,7 @@ def setting(task: str, dropout: float = 0.0) -> Setting:
 
 def made(task: str, dropout: float = 0.0) -> Design:
     base = setting(task, dropout)
-    return design(base, data.load(base.data), VARY, settings=2, crossed=2, rates=(0.01,),
+    return design(base, task, VARY, settings=2, crossed=2, rates=(0.01,),
                   doses=(0.0, 0.3))  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def test_none_is_harmless_only_where_it_is_so() -> None:
 def test_defaults_are_multiples_of_the_settings_own() -> None:
     """Protects users who give no grid: rates around their own, no dose twice."""
     base = setting("classification")
-    told = design(base, data.load(base.data), VARY)
+    told = design(base, "classification", VARY)
     assert list(told.rates) == [f * 0.02 for f in designs.RATE_FACTORS]
     assert len(told.crossed) == designs.CROSSED
     for rate, (plain, twin) in told.rates.items():

@@ -22,7 +22,7 @@ LEVELS = (
     ("randomness", "userfile", "sources", "packing"),
     ("data", "models", "weights", "losses", "optimizers", "schedules", "metrics"),
     ("plan", "training"),
-    ("history", "watch"),
+    ("history", "watch", "pairs"),
     ("analysis",),
     ("reporting",),
     ("events", "saving"),
@@ -34,7 +34,7 @@ LEVELS = (
     ("command", "compilation_cache"),
     ("flags",),
     ("laboratory",),
-    ("five",),
+    ("five", "luck"),
 )
 HEIGHT = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Parts that may import less than their height allows.

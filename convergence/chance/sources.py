@@ -156,8 +156,51 @@ def _as_interval(told: Spread) -> Interval:
 
 def by_source(history: History, made: Design, direction: int) -> list[SourceSpread]:
     """Every source, and last all of them together."""
+    assert made.together is not None, "no sources were asked for"
     asked = [*made.alone.items(), (TOGETHER, (made.together,))]
     return [measured(history, source, arms, direction) for source, arms in asked]
+
+
+@dataclasses.dataclass(frozen=True)
+class InitByOrder:
+    """Initialisations crossed with orders, nothing else varying: whose variance is it?
+
+    Attributes:
+        init: the parts of the variance, with the initialisation's shares.
+        order: the same, with the order's shares.
+        inits, orders: draws of each; initialisations that diverged under some order are left out.
+    """
+
+    init: Crossed
+    order: Crossed
+    inits: int
+    orders: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict for strict JSON."""
+        return {
+            "inits": self.inits,
+            "orders": self.orders,
+            **{
+                source: {name: part.to_json() for name, part in vars(told).items()}
+                for source, told in (("init", self.init), ("order", self.order))
+            },
+        }
+
+
+def init_by_order(history: History, made: Design, seed: int = 0) -> InitByOrder | None:
+    """The crossed design; None where too few of its trials finished, or none was asked for."""
+    if len(made.crossed) < 2:
+        return None
+    metric = history.study.run.metric
+    table = np.stack([history.of_arm(arm.name, metric, "clean") for arm in made.crossed])
+    table = table[:, np.isfinite(table).all(axis=0)]
+    if table.shape[1] < 2:
+        return None
+    by_init, by_order = (
+        crossed(one, np.random.default_rng([seed, k])) for k, one in enumerate((table, table.T))
+    )
+    return InitByOrder(by_init, by_order, table.shape[1], table.shape[0])
 
 
 def none_is_harmless(spreads: Sequence[SourceSpread]) -> str:

@@ -97,6 +97,7 @@ def sound(told: Records) -> tuple[Records, list[Verdict]]:
         exhibits.all_tables(told, verdicts)
         answer.recommendation(told)
         answer.headline(told, verdicts)
+        figures.draw(told, verdicts)  # lays them out; nothing is painted yet
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         if not told.summary:
             raise

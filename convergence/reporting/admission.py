@@ -22,6 +22,7 @@ KNOWN = (
     "predictions.npz",
     "fingerprints.npz",
     "sketches.npz",
+    "twins.npz",
     "summary.json",
     "preprocessing.json",
     "preprocessing.npz",

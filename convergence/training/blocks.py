@@ -19,6 +19,7 @@ from convergence.training.course import Course, Passed, Segment
 from convergence.training.curve import CurveRecorder
 from convergence.training.population import TEST, TRAIN, VALIDATION, Population, Replicated
 from convergence.training.state import MARKS, SKETCHES, TRACE, Lane, Trained
+from convergence.training.twins import TwinRecorder
 
 CHECKPOINT_SECONDS = 20.0
 
@@ -31,10 +32,11 @@ class Cadence:
     eval_every: int
     checkpoint_every: int  # 0: at any boundary, as time goes by (see `Timer`)
     segment: int = 0  # 0: as the others, and the length of a trace, need
+    watched: tuple[int, ...] = ()  # steps after which twins are looked at
 
     def boundaries(self) -> list[int]:
         """Ascending steps at which the host takes over; the last is `total`."""
-        stops = {self.total}
+        stops = {self.total, *(step for step in self.watched if 0 < step < self.total)}
         for every in (self.eval_every, self.checkpoint_every, self.segment, TRACE):
             if every > 0:
                 stops |= set(range(every, self.total, every))
@@ -57,7 +59,13 @@ class Cadence:
         """The segments left after `done` steps; with nowhere to save to, none may save."""
         stops = [stop for stop in self.boundaries() if stop > done]
         return [
-            Segment(start, stop, self.evaluates(stop), saving and self.saves(stop))
+            Segment(
+                start,
+                stop,
+                self.evaluates(stop),
+                saving and self.saves(stop),
+                stop in self.watched,
+            )
             for start, stop in zip([done, *stops], stops)
         ]
 
@@ -106,6 +114,8 @@ class Want:
     test: bool = False  # read the test split at the end
     predictions: bool = True
     trained: tuple[int, ...] = ()  # places in the block of the trials whose models are kept
+    twins: bool = False  # record how far twins are from the trials whose twins they are
+    pairs: tuple[tuple[int, int], ...] = ()  # places in the block of a twin and of that trial
 
 
 class BlockRun:
@@ -154,6 +164,7 @@ class BlockRun:
         every = int(np.asarray(next(iter(shared.values())).fingerprint_every))
         self.marks = min(MARKS, cadence.total // every) if every else 0
         self.curve = CurveRecorder(self.count, cadence.total, every, self.marks)
+        self.twins = TwinRecorder(self.count, want.pairs, cadence.watched) if want.twins else None
 
     def _metrics(self, state: Any, which: int, clean: bool) -> dict[str, np.ndarray]:
         return self.population.evaluate(self.block, self.shared, state, which, clean)
@@ -175,6 +186,8 @@ class BlockRun:
                 if not np.array_equal(arrays.get("trial", ()), self.trials):
                     raise ValueError("it is of other trials, from another number of devices")
                 found, extra = checkpoint.unpack(arrays, template)
+                if self.twins:
+                    self.twins.unpack(extra)
             except (checkpoint.DamagedCheckpoint, OSError, ValueError) as error:
                 assert self.store is not None
                 self.store.damaged(self.index, step, str(error))
@@ -199,6 +212,7 @@ class BlockRun:
         course = Course(population, self.block, self.shared, self.want.clean)
         if done == 0:
             self.evaluations = [course.scores(state)]
+            self._watch(0, [shard.train.params for shard in state], np.zeros(self.count, bool))
         segments = self.cadence.segments(done, self.store is not None)
         timer = Timer(0.0 if self.cadence.checkpoint_every else CHECKPOINT_SECONDS)
         with contextlib.closing(course.run(state, segments, timer)) as boundaries:
@@ -207,14 +221,21 @@ class BlockRun:
                 self._note(passed)
         return state
 
+    def _watch(self, step: int, params: Sequence[Any], ended: np.ndarray) -> None:
+        if self.twins:
+            self.twins.add(step, params, ended)
+
     def _note(self, passed: Passed) -> None:
         """Writes down what a boundary told."""
         segment = passed.segment
         self.curve.add(passed.trace, passed.steps)
+        if passed.params is not None:
+            self._watch(segment.until, passed.params, passed.first_bad >= 0)
         if segment.evaluates:
             self.evaluations.append(passed.scores)
         if self.store and segment.saves:
             extra = self._stacked() | self.curve.pack() | {"trial": self.trials}
+            extra |= self.twins.pack() if self.twins else {}
             arrays = checkpoint.pack(passed.whole, extra)
             self.store.save_checkpoint(self.index, segment.until, arrays)
         self.progress(segment.until, int((passed.first_bad >= 0).sum()), passed.scores)
@@ -238,6 +259,7 @@ class BlockRun:
             "sketches": ended.record.sketches[:, :sketches],
             **self.curve.arrays(),
             **self._stacked(),
+            **(self.twins.arrays() if self.twins else {}),
         }
         scores = {"train": self._metrics(state, TRAIN, False)}
         if self.want.test:

@@ -30,6 +30,7 @@ class Segment(NamedTuple):
     until: int
     evaluates: bool  # score the validation rows
     saves: bool  # hand the whole state over, if it is time
+    watches: bool = False  # hand the params over, for the distance of twins
 
 
 class Passed(NamedTuple):
@@ -43,6 +44,7 @@ class Passed(NamedTuple):
     scores: dict[str, np.ndarray]  # SPLIT/METRIC -> [trials]; empty where nothing was evaluated
     states: list[TrialState]  # a shard's each; their memory is taken over by the next segment
     whole: Any  # NumPy arrays [places of all shards, ...] of the states, where it was time to save
+    params: list[Any] | None = None  # NumPy arrays [width, ...] of each shard, where watched
 
 
 class _Part(NamedTuple):
@@ -53,6 +55,7 @@ class _Part(NamedTuple):
     light: tuple[np.ndarray, np.ndarray]
     scores: dict[str, Any]
     whole: Any
+    params: Any
 
 
 class _Once:
@@ -129,6 +132,7 @@ class Course:
             light=(np.array(new.step), np.array(new.first_bad)),
             scores=self._scored(shard, new) if segment.evaluates else {},
             whole=jax.tree.map(np.array, new) if saves() else None,
+            params=jax.tree.map(np.array, new.train.params) if segment.watches else None,
         )
 
     def run(
@@ -191,4 +195,5 @@ class Course:
             scores=population.gather([part.scores for part in parts], count),
             states=[part.state for part in parts],
             whole=population.gather([p.whole for p in parts], population.lanes) if saves else None,
+            params=[part.params for part in parts] if begun.segment.watches else None,
         )

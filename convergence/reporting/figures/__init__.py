@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convergence.analysis.verdict import Verdict
-from convergence.reporting.figures import curves, descents, intervals, rates
+from convergence.reporting.figures import (
+    curves,
+    descents,
+    growth,
+    intervals,
+    luck,
+    rates,
+)
 from convergence.reporting.figures.drawing import Drawn, Panel
 from convergence.reporting.figures.palette import DARK, LIGHT, SENTINELS, Palette
 from convergence.reporting.records import Records
@@ -34,6 +41,10 @@ def draw(records: Records, verdicts: Sequence[Verdict] | None = None) -> list[Dr
     told = verdicts_of(records) if verdicts is None else verdicts
     found = (
         intervals.differences(records, told),
+        luck.sources(records),
+        growth.twins(records),
+        growth.forgiving(records),
+        luck.consistency(records),
         intervals.finals(records),
         curves.metric(records),
         curves.loss(records),

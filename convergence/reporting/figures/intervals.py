@@ -28,9 +28,10 @@ def differences(records: Records, verdicts: Sequence[Verdict]) -> Drawn | None:
         families.setdefault(verdict.claim.family, []).append(verdict)
     panels = []
     for family, members in families.items():
-        for k in range(0, len(members), MOST_ROWS):
-            title = family if len(families) > 1 else ""
-            panels.append(_claims_panel(records, members[k : k + MOST_ROWS], title))
+        title = family if len(families) > 1 else ""
+        for alike in _on_one_axis(members):
+            for k in range(0, len(alike), MOST_ROWS):
+                panels.append(_claims_panel(records, alike[k : k + MOST_ROWS], title))
     return Drawn(
         "differences",
         "Paired differences with their intervals",
@@ -41,6 +42,14 @@ def differences(records: Records, verdicts: Sequence[Verdict]) -> Drawn | None:
         " a plain difference of scores. Intervals are corrected within each panel's family"
         " of claims; an arrow goes on beyond the frame.",
     )
+
+
+def _on_one_axis(verdicts: Sequence[Verdict]) -> list[list[Verdict]]:
+    """The claims by what their effects are measured in: metric and margin."""
+    found: dict[tuple[str, float], list[Verdict]] = {}
+    for verdict in verdicts:
+        found.setdefault((verdict.claim.metric, verdict.claim.margin), []).append(verdict)
+    return list(found.values())
 
 
 def counts(verdicts: Sequence[Verdict]) -> str:
