@@ -10,8 +10,9 @@ usual Flax loop (a jitted step called from Python); PyTorch and Keras where they
 Parts: ``steady`` (seconds a trial once compiled), ``whole`` (fresh processes: from the call to the
 returned history, compilation included), ``schedules`` (many schedules against one), ``scale``
 (cost a trial against their number), ``widths`` (lanes side by side against throughput: for GPU and
-TPU). Ratios are medians of pairs, with exact 95 % intervals; machines are noisy, so nothing else
-should run beside.
+TPU), ``recording`` (W1 against W1 with nothing written down), ``twins`` (W1 with and without them).
+Ratios are medians of pairs, with exact 95 % intervals; machines are noisy, so nothing else should
+run beside.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PARTS = ("steady", "whole", "schedules", "scale", "widths")
+PARTS = ("steady", "whole", "schedules", "scale", "widths", "recording", "twins")
 
 
 def arguments() -> argparse.Namespace:
@@ -36,7 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=15, help="interleaved pairs of each")
     parser.add_argument("--trials", type=int, default=0, help="0: each workload's own number")
     parser.add_argument(
-        "--steps", type=int, default=0, help="of part steady's trials (0: their own)"
+        "--steps", type=int, default=0, help="of a trial, in most parts (0: their own)"
     )
     parser.add_argument("--largest", type=int, default=16384, help="trials of part scale")
     parser.add_argument("--widths", default="1,4,16,64,256,1024", help="lanes of part widths")
@@ -62,6 +63,7 @@ def main() -> None:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {forced}".strip()
     import bench_measure
     import bench_parts
+    import bench_recording
 
     if flags.child:
         bench_measure.child_main(flags.child, flags.workloads, flags.trials)
@@ -70,7 +72,8 @@ def main() -> None:
     print(machine["text"])
     told: dict[str, Any] = {"machine": machine, "command": sys.argv}
     for part in flags.parts.split(","):
-        told[part] = getattr(bench_parts, part)(flags)
+        module = bench_recording if part in ("recording", "twins") else bench_parts
+        told[part] = getattr(module, part)(flags)
         if flags.json:
             Path(flags.json).write_text(json.dumps(told, indent=1) + "\n")
 

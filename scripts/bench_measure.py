@@ -62,7 +62,7 @@ def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float,
     if len(sample) < 6:
         return float(np.median(sample)), -np.inf, np.inf
     test = stats.quantile_test(sample, q=float(np.median(sample)), p=0.5)
-    interval = test.confidence_interval(confidence_level=0.95)
+    interval = test.confidenceinterval(confidence_level=0.95)
     return float(np.median(sample)), float(interval.low), float(interval.high)
 
 
@@ -80,12 +80,14 @@ def engine(
     machine: Any = None,
     lanes: int = 64,
     arms: Sequence[Any] = (),
+    every: int | None = None,
 ) -> Run:
     """A run of the engine with all of its recording, blocks and checkpoints written to a folder.
 
     Args:
         populations: compiled programs to use and to add to; None compiles anew at each call.
         arms: instead of the workload's one.
+        every: steps between fingerprints, where it is not the usual number; 0 for none.
     """
     from bench_workloads import study as study_of
 
@@ -97,6 +99,9 @@ def engine(
     study = study_of(workload, dataset, trials, lanes)
     if arms:
         study = spec.validate(dataclasses.replace(study, arms=tuple(arms)))
+    if every is not None:
+        run_spec = dataclasses.replace(study.run, fingerprint_every=every)
+        study = spec.validate(dataclasses.replace(study, run=run_spec))
     known = provenance.collect(dataset.digest, {})
 
     def run() -> Any:

@@ -36,12 +36,14 @@ def machine() -> dict[str, Any]:
     return {"text": text, "peak_flops": peak, "platform": device.platform}
 
 
-def _interval(one: dict[str, float]) -> str:
+def interval(one: dict[str, float]) -> str:
+    """A ratio with its interval, as text."""
     told = f"{one['ratio']:.3f}"
     return f"{told} [{one['low']:.3f}, {one['high']:.3f}]" if np.isfinite(one["low"]) else told
 
 
-def _print(title: str, rows: list[tuple[Any, ...]], headers: tuple[str, ...]) -> None:
+def show(title: str, rows: list[tuple[Any, ...]], headers: tuple[str, ...]) -> None:
+    """Prints a table."""
     print(f"\n{title}\n{tables.text(rows, headers)}", flush=True)
 
 
@@ -84,16 +86,16 @@ def steady(flags: argparse.Namespace) -> dict[str, Any]:
                 "",
                 "engine",
                 _ms(each["engine"]),
-                _interval(one["engine/plain"]),
+                interval(one["engine/plain"]),
                 _share(one, "engine"),
             )
         )
         for name in (n for n in each if n not in ("plain", "engine")):
             one[f"{name}/engine"] = measure.ratio(each[name], each["engine"])
-            factor = f"engine × {_interval(one[f'{name}/engine'])}"
+            factor = f"engine × {interval(one[f'{name}/engine'])}"
             rows.append(("", name, _ms(each[name]), factor, _share(one, name)))
         told[workload.name] = one
-        _print(f"{workload.name}: {workload.title}; {trials} trials", rows[-len(each) :], HEADERS)
+        show(f"{workload.name}: {workload.title}; {trials} trials", rows[-len(each) :], HEADERS)
     return told
 
 
@@ -130,9 +132,9 @@ def whole(flags: argparse.Namespace) -> dict[str, Any]:
         told[name] = one
         keys = ("import", "data", "prepare", "whole", "compile", "steady", "peak_mib")
         rows = [(which, *(f"{one[which][k]:.2f}" for k in keys)) for which in columns]
-        _print(
+        show(
             f"{name}, {trials} trials in a fresh process, seconds (peak in MiB);"
-            f" whole time against plain {_interval(one['engine/plain'])}",
+            f" whole time against plain {interval(one['engine/plain'])}",
             rows,
             ("program", *keys),
         )
@@ -159,9 +161,9 @@ def schedules(flags: argparse.Namespace) -> dict[str, Any]:
     seconds = measure.interleaved(runs, flags.pairs)
     told = measure.ratio(seconds["many"], seconds["one"])
     told |= {"schedules": len(arms), "seeds": seeds, "programs": len(many_programs)}
-    _print(
+    show(
         f"{len(arms)} schedules × {seeds} seeds against {len(arms) * seeds} trials under one",
-        [(f"{len(many_programs)}", _interval(told))],
+        [(f"{len(many_programs)}", interval(told))],
         ("programs", "time against one schedule"),
     )
     return told
@@ -197,9 +199,9 @@ def scale(flags: argparse.Namespace) -> dict[str, Any]:
         one, busy = (measure.ratio(above, below) for above, below in a_trial)
         each, cpu = 1e3 * np.median(seconds["many"], axis=1) / trials
         told[str(trials)] = one | {"ms": float(each), "cpu": busy | {"ms": float(cpu)}}
-        rows.append((trials, f"{each:.2f}", _interval(one), f"{cpu:.2f}", _interval(busy)))
+        rows.append((trials, f"{each:.2f}", interval(one), f"{cpu:.2f}", interval(busy)))
         trials *= 4
-    _print("Small MLP: cost a trial, each against 256 trials beside", rows, SCALE_HEADERS)
+    show("Small MLP: cost a trial, each against 256 trials beside", rows, SCALE_HEADERS)
     return told
 
 
@@ -227,5 +229,5 @@ def widths(flags: argparse.Namespace) -> dict[str, Any]:
         best = max(speed, key=lambda name: speed[name])
         told[workload.name] = {"trials_per_second": speed, "best": int(best)}
         rows = [(n, f"{v:.2f}", "best" if n == best else "") for n, v in speed.items()]
-        _print(f"{workload.name}: lanes side by side", rows, ("lanes", "trials a second", ""))
+        show(f"{workload.name}: lanes side by side", rows, ("lanes", "trials a second", ""))
     return told
