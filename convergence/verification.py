@@ -21,14 +21,15 @@ import numpy as np
 
 from convergence import names, randomness
 from convergence.replay import Replay, Retrainer, differing
+from convergence.reporting import certificate as certificates
 from convergence.reporting import files, provenance
 from convergence.reporting.manifest import now
+from convergence.reporting.workdir import Workdir
 from convergence.study import Machine
 from convergence.training.blocks import Cadence
 
 Status = Literal["verified", "differs", "unverified"]
 Arrays = dict[str, np.ndarray]
-CERTIFICATE = "certificate.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,6 +260,8 @@ class Verifier:
 
 def sentence(replay: Replay, trials: Sequence[int], checks: Sequence[Check]) -> str:
     """What all checks together say."""
+    if not checks:
+        return "Nothing is verified: the check was begun and did not end."
     said = {
         status: [check.name for check in checks if check.status == status]
         for status in ("verified", "differs", "unverified")
@@ -273,7 +276,7 @@ def sentence(replay: Replay, trials: Sequence[int], checks: Sequence[Check]) -> 
 
 
 def certificate(replay: Replay, trials: Sequence[int], checks: Sequence[Check]) -> dict[str, Any]:
-    """What is left in the workdir, as plain values."""
+    """What is left in the workdir, as plain values; without checks nothing is verified."""
     manifest = replay.saved.workdir.manifest
     own = manifest["provenance"].get("user_files")
     return {
@@ -281,13 +284,26 @@ def certificate(replay: Replay, trials: Sequence[int], checks: Sequence[Check]) 
         "at": now(),
         "trials": list(trials),
         "of": replay.count,
-        "verified": all(check.status == "verified" for check in checks),
+        "records": certificates.digests(replay.saved.workdir),
+        "verified": bool(checks) and all(check.status == "verified" for check in checks),
         "checks": [check.to_json() for check in checks],
         "conditions": provenance.collect(replay.dataset.digest, own),
         "changed": [
             {"field": field, "was": was, "now": here} for field, was, here in replay.drift()
         ],
         "sentence": sentence(replay, trials, checks),
+    }
+
+
+def withdrawn(workdir: Workdir, why: str) -> dict[str, Any]:
+    """In the place of an earlier certificate, where nothing can be verified any more."""
+    return {
+        "study": workdir.manifest["spec_digest"],
+        "at": now(),
+        "records": certificates.digests(workdir),
+        "verified": False,
+        "checks": [],
+        "sentence": f"Nothing could be verified: {why}",
     }
 
 

@@ -62,7 +62,7 @@ def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float,
     if len(sample) < 6:
         return float(np.median(sample)), -np.inf, np.inf
     test = stats.quantile_test(sample, q=float(np.median(sample)), p=0.5)
-    interval = test.confidenceinterval(confidence_level=0.95)
+    interval = test.confidence_interval(confidence_level=0.95)
     return float(np.median(sample)), float(interval.low), float(interval.high)
 
 

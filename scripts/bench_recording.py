@@ -83,7 +83,7 @@ def recording(flags: argparse.Namespace) -> dict[str, Any]:
     }
     for run in runs.values():
         run()  # compiles
-    title = f"{workload.title}; {trials} trials: what recording costs"
+    title = f"{workload.title}; {trials} trials of {workload.steps:,}: what recording costs"
     return compared(measure.interleaved_spent(runs, flags.pairs), "nothing", trials, title)
 
 
@@ -98,5 +98,5 @@ def twins(flags: argparse.Namespace) -> dict[str, Any]:
     }
     for run in runs.values():
         run()
-    title = f"{workload.title}; {trials} trials: what their twins cost"
+    title = f"{workload.title}; {trials} trials of {workload.steps:,}: what their twins cost"
     return compared(measure.interleaved_spent(runs, flags.pairs), "without twins", trials, title)

@@ -9,7 +9,8 @@ study left of them is compared: fingerprints of the whole state, a chain over
 every step, sketches. Then they are trained in other ways that may not matter:
 among neighbours, by other workers, cut at other steps, stopped and resumed, on
 forced host devices. What was found is printed and left in the workdir as
-certificate.json; what could not be checked is named as unverified.
+certificate.json, for the report, too; what could not be checked is named as
+unverified. An earlier certificate is void as soon as the check begins.
 
 Exit status: 0 all verified, 1 something differs or is unverified, 2 a mistake.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -31,7 +33,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser = command.Parser("verify", __doc__ or "")
     parser.add_argument("workdir", type=Path, help="folder of a finished study")
     parser.add_argument("--trial", default="", help="indices of trials, 3 or 3,17")
-    parser.add_argument("--sample", type=int, default=0, help="how many trials (default 4)")
+    parser.add_argument("--sample", type=int, default=None, help="how many trials (default 4)")
     parser.add_argument("--model", default="", help="where your own model's file is, if it is one")
     parser.add_argument("--loss", default="", help="where your own loss' file is, if it is one")
     parser.add_argument(
@@ -43,16 +45,34 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 
 def chosen(told: argparse.Namespace, count: int) -> list[int]:
     """The trials that --trial names; raises UserError for one that does not exist."""
-    if told.sample and told.trial:
+    if told.sample is not None and told.trial:
         raise UserError("contradicts --trial; give one of them.", "sample")
-    if told.sample < 0:
+    if told.sample is not None and told.sample < 1:
         raise UserError("is a number of trials, 1 or more.", "sample")
     trials = []
     for text in filter(None, (part.strip() for part in told.trial.split(","))):
         if not text.isdigit() or int(text) >= count:
             raise UserError(f"there is no trial {text!r}; give 0 to {count - 1}.", "trial")
         trials.append(int(text))
+    if told.trial and not trials:
+        raise UserError("names no trial.", "trial")
     return sorted(set(trials))
+
+
+def opened(told: argparse.Namespace) -> Any:
+    """The study to verify; where its records or data cannot be used, no certificate stays valid."""
+    from convergence import replay, verification
+    from convergence.reporting import certificate
+    from convergence.reporting.workdir import Workdir
+
+    try:
+        return replay.open_replay(told.workdir, {"model": told.model, "loss": told.loss})
+    except UserError as error:
+        workdir = Workdir.open(told.workdir)  # raises where there is no study of ours
+        if error.field not in replay.OWN and certificate.read(workdir):
+            void = verification.withdrawn(workdir, str(error))
+            workdir.write_json(certificate.CERTIFICATE, void)
+        raise
 
 
 def main(told: argparse.Namespace) -> int:
@@ -60,10 +80,10 @@ def main(told: argparse.Namespace) -> int:
     command.check_platform(told.platform)
     from convergence import compilation_cache, replay, verification
     from convergence.reporting import files, tables
+    from convergence.reporting.certificate import CERTIFICATE
 
     compilation_cache.enable(say=command.say)
-    own = {"model": told.model, "loss": told.loss}
-    study = replay.open_replay(told.workdir, own)
+    study = opened(told)
     trials = chosen(told, study.count)
     if told.records:
         trainer = replay.Retrainer(study)
@@ -71,18 +91,27 @@ def main(told: argparse.Namespace) -> int:
         files.write_npz(Path(told.records), arrays)
         return command.DONE
     trials = trials or verification.sample(study, replay.Retrainer(study), told.sample or 4)
-    again = [__file__, str(told.workdir), f"--model={told.model}", f"--loss={told.loss}"]
+    # Whoever is stopped from here on has verified nothing: an earlier certificate does not stay.
+    study.saved.workdir.write_json(CERTIFICATE, verification.certificate(study, trials, []))
+    again = [__file__, str(told.workdir), f"--platform={told.platform}"]
+    again += [f"--{name}={getattr(told, name)}" for name in replay.OWN]
     verifier = verification.Verifier(
         study, trials, verification.in_process(again), lambda line: command.say(f"… {line}")
     )
-    checks = verifier.checks()
+    try:
+        checks = verifier.checks()
+    except KeyboardInterrupt:
+        command.say("\nverify: interrupted; the certificate says that nothing is verified.")
+        return command.INTERRUPTED
     rows = [(check.name, check.status, check.told) for check in checks]
     print(tables.text(rows, ("invariance", "result", "on what it rests")))
+    for field, was, here in study.drift():
+        print(f"Not as it was trained: {field} was {str(was)[:24]}, is {str(here)[:24]}.")
     certificate = verification.certificate(study, trials, checks)
-    study.saved.workdir.write_json(verification.CERTIFICATE, certificate)
+    study.saved.workdir.write_json(CERTIFICATE, certificate)
     wrong = [check for check in checks if check.status != "verified"]
     print(verification.sentence(study, trials, checks))
-    print(f"Certificate: {told.workdir / verification.CERTIFICATE}")
+    print(f"Certificate: {told.workdir / CERTIFICATE}")
     return command.FAULT if wrong else command.DONE
 
 

@@ -235,6 +235,7 @@ def provenance(records: Records) -> list[tuple[str, str]]:
         "XLA flags": source.get("xla_flags"),
         "JAX settings": ", ".join(f"{k}={v}" for k, v in _mapping(source.get("jax")).items()),
         "drift": "; ".join(_drifts(manifest.get("drift"))),
+        "bits verified": records.certificate,
         "looks": str(len(manifest.get("looks") or ())) if manifest.get("looks") else "",
     }
     return [(name, tables.clean(value)) for name, value in found.items() if value]

@@ -16,7 +16,7 @@ import numpy as np
 
 from convergence import names, spec
 from convergence.errors import UserError
-from convergence.reporting import files
+from convergence.reporting import certificate, files
 from convergence.reporting.workdir import Workdir
 from convergence.spec import Setting, StudySpec
 
@@ -39,6 +39,7 @@ class Records:
         children: the studies inside this one, by name.
         blocks: how many finished blocks of trials are kept for a resumption.
         missing: a sentence for each file that is not there or cannot be used.
+        certificate: what was found when its trials were trained again, "" where they were not.
     """
 
     root: Path
@@ -51,6 +52,7 @@ class Records:
     children: dict[str, Records]
     blocks: int
     missing: tuple[str, ...]
+    certificate: str = ""
 
     @property
     def status(self) -> str:
@@ -180,6 +182,7 @@ def read(path: str | Path, nested: bool = True) -> Records:
         children=children,
         blocks=len(workdir.block_indices()),
         missing=tuple(missing),
+        certificate=certificate.line(workdir),
     )
 
 

@@ -155,58 +155,66 @@ def whole(study: Killable, folder: Path, programs: Path) -> Whole:
     return Whole(study, workdir, int(found[1]), float(found[2]), programs)
 
 
-def _ended_by_itself(process: subprocess.Popen[str]) -> bool:
-    """Kills the process; whether it had ended before."""
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Kills the process, if it has not ended."""
     process.kill()
     ended = finish(process)
     assert ended.status in (0, -signal.SIGKILL), ended.err
-    return ended.status == 0
 
 
-def _after_a_while(workdir: Path, process: subprocess.Popen[str], delay: float) -> bool:
+def _after_a_while(workdir: Path, process: subprocess.Popen[str], delay: float) -> None:
     while not any(workdir.glob("checkpoints/block*")) and process.poll() is None:
         time.sleep(0.002)
     time.sleep(delay)
-    return _ended_by_itself(process)
+    _stop(process)
 
 
 def _inside_a_checkpoint(
     workdir: Path, process: subprocess.Popen[str], block: int, step: int
-) -> bool:
+) -> None:
     """Kills as soon as the temporary file of this checkpoint, or of a later one, is seen."""
     while process.poll() is None:
         for path in workdir.glob("checkpoints/.block*.part"):
             found = _PART.fullmatch(path.name)
             if found and (int(found[1]), int(found[2])) >= (block, step):
-                return _ended_by_itself(process)
-    return _ended_by_itself(process)
+                _stop(process)
+                return
+    _stop(process)
 
 
 def kill(moment: Moment, told: Whole, workdir: Path, programs: Path, resumed: bool = False) -> None:
-    """Runs the study (or goes on with it) in a process, and kills it before it ends."""
+    """Runs the study (or goes on with it) in a process, and kills it.
+
+    A fresh study is killed before it has ended (after that, only its report is drawn): where the
+    machine was faster than that, again at half of the share. One that goes on may end first.
+    """
+    share = moment.share
+    while True:
+        _killed_once(dataclasses.replace(moment, share=share), told, workdir, programs, resumed)
+        manifest = workdir / "manifest.json"
+        if resumed or not manifest.exists() or commands.manifest(workdir)["status"] == "running":
+            return
+        share /= 2
+
+
+def _killed_once(moment: Moment, told: Whole, workdir: Path, programs: Path, resumed: bool) -> None:
     study = told.study
-    flags = [*study.arguments, f"--workdir={workdir}", "--workers=2"]
     module = f"experiments.{study.experiment}"
+    flags = [*study.arguments, f"--workdir={workdir}", "--workers=2"]
+    flags.append("--resume" if resumed else "--overwrite")
     if moment.kind == "write":
         at = 1 + int(moment.share * (told.touches - 1))
-        more = ["--resume"] * resumed
-        ended = finish(start([ENDED_AT, "SIGKILL", str(at), module, *flags, *more], programs))
+        ended = finish(start([ENDED_AT, "SIGKILL", str(at), module, *flags], programs))
         assert ended.status == -signal.SIGKILL or resumed, ended.err
         return
-    delay, place = moment.share * told.seconds, moment.share
+    process = start(["-m", module, *flags], programs)
+    if moment.kind == "time":
+        _after_a_while(workdir, process, moment.share * told.seconds)
+        return
     per_block = -(-study.steps // study.every) - 1
-    while True:
-        at_checkpoint = int(place * study.blocks * per_block)
-        more = ["--resume"] if resumed else ["--overwrite"]
-        process = start(["-m", module, *flags, *more], programs)
-        if moment.kind == "time":
-            ended_first = _after_a_while(workdir, process, delay)
-        else:
-            block, step = at_checkpoint // per_block, (at_checkpoint % per_block + 1) * study.every
-            ended_first = _inside_a_checkpoint(workdir, process, block, step)
-        if resumed or not ended_first:
-            return
-        delay, place = delay / 2, place / 2  # the machine was faster this time
+    number = int(moment.share * study.blocks * per_block)
+    step = (number % per_block + 1) * study.every
+    _inside_a_checkpoint(workdir, process, number // per_block, step)
 
 
 def doing(workdir: Path) -> str:
