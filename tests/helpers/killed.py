@@ -6,7 +6,9 @@ PYTHONPATH=tests python -m helpers.killed [--moments=30] [--folder=DIR]
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import os
 import re
 import shutil
 import signal
@@ -163,7 +165,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 
 def _after_a_while(workdir: Path, process: subprocess.Popen[str], delay: float) -> None:
-    while not any(workdir.glob("checkpoints/block*")) and process.poll() is None:
+    while not (workdir / "checkpoints").exists() and process.poll() is None:
         time.sleep(0.002)
     time.sleep(delay)
     _stop(process)
@@ -173,12 +175,14 @@ def _inside_a_checkpoint(
     workdir: Path, process: subprocess.Popen[str], block: int, step: int
 ) -> None:
     """Kills as soon as the temporary file of this checkpoint, or of a later one, is seen."""
+    folder = workdir / "checkpoints"
     while process.poll() is None:
-        for path in workdir.glob("checkpoints/.block*.part"):
-            found = _PART.fullmatch(path.name)
-            if found and (int(found[1]), int(found[2])) >= (block, step):
-                _stop(process)
-                return
+        names: list[str] = []
+        with contextlib.suppress(FileNotFoundError):  # it comes and goes with each block
+            names = os.listdir(folder)
+        found = filter(None, map(_PART.fullmatch, names))
+        if any((int(one[1]), int(one[2])) >= (block, step) for one in found):
+            break
     _stop(process)
 
 
