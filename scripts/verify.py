@@ -75,6 +75,11 @@ def opened(told: argparse.Namespace) -> Any:
         raise
 
 
+def _short(value: Any) -> str:
+    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (text if len(text) <= 60 else f"{text[:12]}…") or "nothing"
+
+
 def main(told: argparse.Namespace) -> int:
     """Verifies, prints and writes the certificate; the exit status."""
     command.check_platform(told.platform)
@@ -106,7 +111,7 @@ def main(told: argparse.Namespace) -> int:
     rows = [(check.name, check.status, check.told) for check in checks]
     print(tables.text(rows, ("invariance", "result", "on what it rests")))
     for field, was, here in study.drift():
-        print(f"Not as it was trained: {field} was {str(was)[:24]}, is {str(here)[:24]}.")
+        print(f"Not as it was trained: {field} was {_short(was)}, is {_short(here)}.")
     certificate = verification.certificate(study, trials, checks)
     study.saved.workdir.write_json(CERTIFICATE, certificate)
     wrong = [check for check in checks if check.status != "verified"]
