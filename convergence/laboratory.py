@@ -256,6 +256,9 @@ def open_laboratory(
     )
     with reported(workdir):
         if workdir.finished:
+            sweep(workdir)  # it may have been killed when nothing but its report was missing
+            if not workdir.path("report.html").exists() and (failed := draw_report(workdir)):
+                print(narrow(f"note: {failed}"))
             print(f"The study in {options.workdir} is finished; nothing is left to run.\n")
             with contextlib.suppress(OSError):
                 print(workdir.path(SUMMARY).read_text("utf-8"))

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,18 @@ def resumed(workdir: Path, whole: Path) -> Ended:
     assert not [name for name in left if name.startswith(("blocks", "checkpoints", "."))]
     assert commands.manifest(workdir)["status"] == "finished"
     return ended
+
+
+def test_a_report_that_was_not_reached_is_drawn(whole: Path, tmp_path: Path) -> None:
+    """Protects a study killed between its last record and its report: --resume draws it."""
+    copy = Path(shutil.copytree(whole, tmp_path / "copy"))
+    (copy / "report.html").unlink()
+    half = copy / "tables" / f".summary.txt.1.x{files.TEMPORARY_SUFFIX}"
+    half.write_text("half")
+    again = launch("train", *STUDY, f"--workdir={copy}", "--resume")
+    assert again.status == 0, again.err
+    assert (copy / "report.html").is_file()
+    assert not half.exists()
 
 
 def test_a_finished_study_is_kept(whole: Path) -> None:
