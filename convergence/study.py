@@ -215,7 +215,14 @@ class Study:
         """Trains every trial; the records in the order of `Plan.trials`.
 
         Blocks that an earlier, interrupted run finished are read back, not trained again.
+
+        Raises:
+            UserError: distances are wanted of twins that would run in another block than their
+                trials; told before anything is trained.
         """
+        for group in self.plan.groups if self.want.twins else ():
+            for trials in group.blocks(self.population(group).lanes):
+                pairs(self.plan, trials)
         if self.workdir and (told := saving.told_kept(self.plan)):
             self.workdir.messages.append(told)
         collected: list[tuple[tuple[Trial, ...], dict[str, np.ndarray]]] = []

@@ -58,8 +58,13 @@ def jackknifed(statistic: Callable[[Index], float], seeds: int, level: float = 0
 
 def pooled_sd(table: ArrayLike) -> float:
     """The root of the mean variance over the last axis of [..., n] numbers, n - 1 in it."""
+    return math.sqrt(float((_sd(table) ** 2).mean()))
+
+
+def _sd(table: ArrayLike) -> Array:
+    """Standard deviations over the last axis; exactly 0 of equal numbers."""
     values = np.asarray(table, np.float64)
-    return math.sqrt(float(values.var(axis=-1, ddof=1).mean()))
+    return np.asarray((values - values[..., :1]).std(axis=-1, ddof=1))
 
 
 def twin_sd(first: ArrayLike, second: ArrayLike) -> float:
@@ -76,5 +81,4 @@ def slope_of_sd(doses: ArrayLike, table: ArrayLike) -> float:
     """Least-squares slope of the standard deviation over seeds by dose, [doses, seeds]."""
     x = np.asarray(doses, np.float64)
     x = x - x.mean()
-    sd = np.asarray(table, np.float64).std(axis=-1, ddof=1)
-    return float(x @ sd / (x @ x))
+    return float(x @ _sd(table) / (x @ x))

@@ -248,10 +248,10 @@ def again_text(found: Again) -> str:
     if not found.same:
         wrong = [str(t) for t, names in zip(found.trials, found.differing) if names]
         text = f"0a With all keys fixed runs did NOT repeat: other bits in trials {wrong}."
-    told = [f"{source} {models}" for source, (_, models) in found.models.items()]
+    told = [f"{source}: {models}" for source, (_, models) in found.models.items()]
     if told:
         trials = max(trials for trials, _ in found.models.values())
-        text += f" Different models of {trials} draws: {', '.join(told)}."
+        text += f" Different models of {trials} draws: {'; '.join(told)}."
     return text
 
 
