@@ -207,4 +207,5 @@ def test_defaults_are_multiples_of_the_settings_own() -> None:
     for rate, (plain, twin) in told.rates.items():
         assert dict(plain.changes) == dict(twin.changes) == {"learning_rate": rate}
         assert (plain.twin, twin.twin) == (False, True)
+        assert plain.vary == twin.vary == (*VARY, "rounding")  # each seed flips a bit of its own
     assert list(told.doses) == list(designs.DOSES)

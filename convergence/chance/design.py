@@ -73,6 +73,8 @@ def _alone(source: str, draw: int) -> Arm:
 
 
 def _at(rate: float, vary: tuple[str, ...], twin: bool = False) -> Arm:
+    """The setting at a rate; where a bit is flipped, each seed flips one of its own."""
+    vary = tuple(dict.fromkeys((*vary, ROUNDING)))
     name = f"rate {rate:.6g}" + (", one bit flipped" if twin else "")
     return Arm.of(name, vary, twin, learning_rate=rate)
 
