@@ -15,7 +15,6 @@ from helpers.commands import Ended, launch
 
 from convergence import flags
 from convergence.analysis.verdict import Verdict
-from convergence.errors import UserError
 from convergence.luck import wanted
 from convergence.reporting import files
 
@@ -196,17 +195,20 @@ def test_mistakes(flag: str, said: str, tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
-def test_rates_without_twins() -> None:
-    """Protects users from a flag that does nothing."""
-    arguments = [*SMALL, "--parts=seeds", "--rates=0.1"]
+@pytest.mark.parametrize("parts", ["", "--parts=seeds", "--parts=twins"])
+def test_flags_repeat_the_study(parts: str, tmp_path: Path) -> None:
+    """Protects flags.txt: what it writes asks for the same arms in the same lanes."""
     module = commands.experiment(NAME)
-    options = flags.from_arguments(arguments, NAME, module.PRESETS, "quick", wanted.EXTRA)
-    with pytest.raises(UserError, match="--rates: are rates of twins"):
-        wanted.read(options)
-    smoke = flags.from_arguments(
-        ["--preset=smoke", "--parts=seeds"], NAME, module.PRESETS, "quick", wanted.EXTRA
-    )
-    assert wanted.read(smoke).parts == ("seeds",)  # a preset's rates are no mistake of the user's
+
+    def options(*arguments: str) -> flags.Options:
+        found = flags.from_arguments(arguments, NAME, module.PRESETS, "quick", wanted.EXTRA)
+        return wanted.with_lanes(found, wanted.read(found))
+
+    first = options("--preset=smoke", "--settings=9", *filter(None, [parts]))
+    (tmp_path / "flags.txt").write_text(first.flagfile_text())
+    again = options(f"--flagfile={tmp_path / 'flags.txt'}")
+    assert wanted.read(first) == wanted.read(again)
+    assert (first.setting, first.run) == (again.setting, again.run)
 
 
 def test_lanes_for_a_whole_seed() -> None:

@@ -101,8 +101,6 @@ def _checked_counts(options: Options, parts: Sequence[str]) -> None:
         raise UserError(
             f"{crossed} is no crossing; give at least 2 orders, or 0 for none.", "crossed"
         )
-    if "twins" not in parts and "rates" in options.explicit and options.extra["rates"]:
-        raise UserError("are rates of twins, which --parts leaves out.", "rates")
     if {"twins", "seeds"} & set(parts) and options.setting.train.learning_rate == 0:
         raise UserError("must be above 0 here: rates around it are compared.", "learning_rate")
 
