@@ -10,7 +10,9 @@ import pytest
 
 from convergence import data, names, randomness, spec
 from convergence.chance import design as designs
+from convergence.chance.consistency import consistency
 from convergence.chance.design import FIRST, ROUNDING, Design, design
+from convergence.chance.seeds import seeds_needed
 from convergence.chance.sources import SourceSpread, by_source, measured, none_is_harmless
 from convergence.chance.tables import predicted
 from convergence.history import History
@@ -209,3 +211,22 @@ def test_defaults_are_multiples_of_the_settings_own() -> None:
         assert (plain.twin, twin.twin) == (False, True)
         assert plain.vary == twin.vary == (*VARY, "rounding")  # each seed flips a bit of its own
     assert list(told.doses) == list(designs.DOSES)
+
+
+def test_consistency_and_seeds_are_those_of_the_trials() -> None:
+    """Protects the tables: spreads, slope and correlation, computed again from the records."""
+    told, history, _ = run("regression")
+    metric = history.study.run.metric
+    found = consistency(history, told)
+    values = [history.of_arm(arm.name, metric, "clean") for arm in told.doses.values()]
+    sds = [v.std(ddof=1) for v in values]
+    assert [s.sd for s in found.spreads] == pytest.approx(sds)
+    assert found.slope.estimate == pytest.approx((sds[1] - sds[0]) / 0.3)
+    needed = seeds_needed(history, told)
+    assert told.own is not None
+    own, other = (history.of_arm(arm.name, metric, "clean") for arm in told.own)
+    assert needed.correlation == pytest.approx(np.corrcoef(own, other)[0, 1])
+    assert needed.alone.sd == pytest.approx(own.std(ddof=1))
+    assert needed.paired.sd == pytest.approx((own - other).std(ddof=1))
+    counts = [row.unpaired.estimate for row in needed.rows]
+    assert counts == sorted(counts, reverse=True)

@@ -8,52 +8,61 @@ from functools import cache
 
 import numpy as np
 import pytest
-from test_chance import run
+from test_chance import VARY, made, setting
 
+from convergence import data, spec
 from convergence.analysis.verdict import Verdict
 from convergence.challenges import Asked
-from convergence.chance import decisions
 from convergence.chance.claims import Question, growth_margin, questions
-from convergence.chance.consistency import consistency
 from convergence.chance.decisions import decide
-from convergence.chance.seeds import seeds_needed
+from convergence.chance.design import Design
 from convergence.chance.twins import ratios
-from convergence.history import History
+from convergence.plan import Plan
+from convergence.spec import RunSpec, StudySpec
+from convergence.study import resolve
 
 SEEDS = 24
+
+
+@cache
+def laid() -> tuple[Design, Plan]:
+    """A small study, which is not trained."""
+    told, base = made("classification"), setting("classification")
+    dataset = data.load(base.data)
+    study = StudySpec("r", "?", base, RunSpec(num_seeds=SEEDS, vary=VARY), told.arms)
+    return told, Plan(resolve(spec.validate(study), dataset), dataset)
 
 
 class Fake:
     """A history that tells values laid down by the test: arm → [seeds]."""
 
-    def __init__(self, history: History, values: dict[str, np.ndarray]) -> None:
-        self.study = history.study
-        self.plan = history.plan
+    def __init__(self, values: dict[str, np.ndarray]) -> None:
+        self.plan = laid()[1]
+        self.study = self.plan.study
         self.values = values
 
     def of_arm(self, arm: str, metric: str, split: str = "validation") -> np.ndarray:
+        """As `History.of_arm`."""
         return self.values[arm]
 
 
 @cache
 def asked() -> dict[tuple[str, str], Question]:
-    """The claims of the small study, by id and measure."""
-    told, history, _ = run("classification")
-    found = questions(history.study, told, 100, 8)
-    return {(one.claim.id, one.statement if isinstance(one, Asked) else one.measure): one
-            for one in found if isinstance(one, Question)}  # fmt: skip
+    """The claims of the study, by id and measure."""
+    told, plan = laid()
+    found = questions(plan.study, told, 100, 8)
+    return {(one.claim.id, one.measure): one for one in found if isinstance(one, Question)}
 
 
 def verdict(question: Question, values: dict[str, np.ndarray]) -> Verdict:
-    _, history, _ = run("classification")
-    ((_, found),) = decide(Fake(history, values), [question])  # type: ignore[arg-type]
+    """The verdict on one claim by made-up values."""
+    ((_, found),) = decide(Fake(values), [question])  # type: ignore[arg-type]
     assert found is not None
     return found
 
 
 def spread(id: str, measure: str) -> Question:
-    question = asked()[id, measure]
-    return question
+    return asked()[id, measure]
 
 
 def normal(seed: int, sd: float, count: int = SEEDS) -> np.ndarray:
@@ -137,28 +146,26 @@ def test_false_decisions_are_rare() -> None:
     """Protects the level: where a spread is δ exactly, one in twenty is decided, at most."""
     question = spread("4e", "spread")
     rng = np.random.default_rng(8)
-    alone = decisions._spread
     decided, trials = 0, 200
     for _ in range(trials):
         values = {question.arms[0]: 0.9 + 0.01 * rng.normal(size=SEEDS)}
         decided += verdict(question, values).decision != "undecided"
-    assert alone is decisions.MEASURES["spread"]
     assert decided / trials <= 0.10  # .05, and two and a half standard errors
 
 
 def test_which_claims_are_asked() -> None:
     """Protects the list: a claim per source and part; what cannot be asked says why."""
-    told, history, _ = run("classification")
-    found = questions(history.study, told, 100, 8)
+    told, plan = laid()
+    found = questions(plan.study, told, 100, 8)
     ids = [one.id if isinstance(one, Asked) else one.claim.id for one in found]
     assert ids == ["4a"] * 5 + ["0a", "4g"] + ["4b"] * 3 + ["4c", "4e"]
     reasons = [one.reason for one in found if isinstance(one, Asked)]
     assert len(reasons) == 2
     assert "--dropout" in reasons[0]
-    short = [o for o in questions(history.study, told, 8, 8) if isinstance(o, Asked)]
+    short = [o for o in questions(plan.study, told, 8, 8) if isinstance(o, Asked)]
     assert any("first epoch" in one.reason for one in short)
     doses = dataclasses.replace(told, doses={0.3: told.doses[0.3], 0.5: told.doses[0.0]})
-    missing = [o for o in questions(history.study, doses, 100, 8) if isinstance(o, Asked)]
+    missing = [o for o in questions(plan.study, doses, 100, 8) if isinstance(o, Asked)]
     assert any("no dose of 0" in one.reason for one in missing)
     assert growth_margin(100) == pytest.approx(math.log(10) / 100)
 
@@ -172,22 +179,3 @@ def test_ratios_leave_out_what_tells_nothing() -> None:
     found = ratios(one, other)
     assert np.isnan(found[[0, 2]]).all()
     assert 0.3 < found[1] < 2
-
-
-def test_consistency_and_seeds_are_those_of_the_trials() -> None:
-    """Protects the tables: spreads, slope and correlation, computed again from the records."""
-    told, history, _ = run("regression")
-    metric = history.study.run.metric
-    found = consistency(history, told)
-    values = [history.of_arm(arm.name, metric, "clean") for arm in told.doses.values()]
-    sds = [v.std(ddof=1) for v in values]
-    assert [s.sd for s in found.spreads] == pytest.approx(sds)
-    assert found.slope.estimate == pytest.approx((sds[1] - sds[0]) / 0.3)
-    needed = seeds_needed(history, told)
-    assert told.own is not None
-    own, other = (history.of_arm(arm.name, metric, "clean") for arm in told.own)
-    assert needed.correlation == pytest.approx(np.corrcoef(own, other)[0, 1])
-    assert needed.alone.sd == pytest.approx(own.std(ddof=1))
-    assert needed.paired.sd == pytest.approx((own - other).std(ddof=1))
-    counts = [row.unpaired.estimate for row in needed.rows]
-    assert counts == sorted(counts, reverse=True)

@@ -129,6 +129,33 @@ def test_distances_are_there(ran: tuple[str, Ended, Path]) -> None:
         np.testing.assert_allclose(median, one["distance"]["median"], rtol=1e-12)
 
 
+def test_spreads_by_a_bit_are_those_of_the_trials(ran: tuple[str, Ended, Path]) -> None:
+    """Protects claim 4b's table: spreads, moved pairs and the fastest rate, from trials.parquet."""
+    task, _, workdir = ran
+    told, table = summary(workdir)["twins"], files.read_parquet(workdir / "trials.parquet")
+    metric, loss = {
+        "classification": ("accuracy", "cross_entropy"),
+        "regression": ("rmse", "rmse"),
+    }[task]
+
+    def of(arm: str, column: str) -> np.ndarray:
+        rows = [k for k, name in enumerate(table["arm"]) if name == arm]
+        return np.array([table[column][k] for k in sorted(rows, key=table["replica"].__getitem__)])
+
+    losses = {}
+    for one in told["rates"]:
+        first, second = (of(one[name], f"clean_{metric}") for name in ("arm", "twin"))
+        bit = np.sqrt(((first - second) ** 2).mean() / 2)
+        seed = np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / 2)
+        assert one["bit_sd"]["estimate"] == pytest.approx(bit, abs=1e-12)
+        assert one["seed_sd"]["estimate"] == pytest.approx(seed)
+        assert one["ratio"]["estimate"] == pytest.approx(bit / seed, abs=1e-9)
+        assert one["moved"]["estimate"] == (first != second).mean()
+        losses[one["rate"]] = np.log(of(one["arm"], f"train_{loss}")).mean()
+        assert one["train"] == pytest.approx(np.exp(losses[one["rate"]]))
+    assert told["fastest"]["rate"] == min(losses, key=losses.__getitem__)
+
+
 @pytest.mark.parametrize("part", [pytest.param("twins", marks=pytest.mark.slow), "seeds"])
 def test_one_part_alone(part: str, base: Path, tmp_path: Path) -> None:
     """Protects users of --parts: what was not asked for is neither trained nor told."""
@@ -159,11 +186,11 @@ def test_little_to_say(flag: str, base: Path, tmp_path: Path) -> None:
     ended = launch(NAME, *CASES["regression"], flag, f"--workdir={tmp_path / 's'}")
     assert ended.status == 0, ended.err
     told = summary(tmp_path / "s")
-    if "rate" in flag:
+    if "learning_rate" in flag:
         reasons = {one["reason"] for one in told["verdicts"]}
         assert reasons == {"every trial diverged", "no pair has a slope"}
         assert {one["decision"] for one in told["verdicts"]} == {"not applicable"}
-    if "seeds" in flag:
+    if "num_seeds" in flag:
         assert {one["decision"] for one in told["verdicts"]} == {"undecided"}
 
 
