@@ -31,6 +31,7 @@ LEVELS = (
     ("challenges", "prediction", "replay", "chance"),
     ("rounding",),
     ("appraisal", "overview", "wording", "cache_entries", "verification"),
+    ("comparison",),
     ("report",),
     ("command", "compilation_cache"),
     ("flags",),
