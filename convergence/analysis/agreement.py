@@ -75,7 +75,7 @@ def agreement(
     own, cross = table[:count, :count], table[:count, count:]
     found = _paired(own, _same(a, b, seen)) if paired else _unpaired(own, cross)
     if not classes:
-        found = tuple(_root(one) for one in found)
+        found = _root(found[0]), _root(found[1]), _root(found[2])
     return Agreement(
         *found, _largest(a, b, seen, paired), int((seen[0].any(0) & seen[1].any(0)).sum())
     )

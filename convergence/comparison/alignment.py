@@ -129,11 +129,10 @@ def _same_question(a: Side, b: Side) -> None:
 
 
 def _shared_rows(a: Side, b: Side) -> int:
-    told = [side.predictions for side in (a, b)]
-    if told[0] is None or told[1] is None:
+    first, second = a.predictions, b.predictions
+    if first is None or second is None:
         return 0
-    found = [np.unique(one.digests[one.scored]) for one in told if one is not None]
-    return len(np.intersect1d(*found))
+    return len(np.intersect1d(first.digests[first.scored], second.digests[second.scored]))
 
 
 def _split(a: Side, b: Side) -> str:
@@ -226,8 +225,8 @@ def _varied(side: Side, name: str) -> tuple[Any, ...]:
 def _differences(a: Side, b: Side, pairs: tuple[tuple[str, str], ...]) -> Iterator[Difference]:
     seen: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
-        told = [spec.to_json(side.setting(arm)) for side, arm in zip((a, b), pair)]
-        for field, was, now in spec.differences(*told):
+        first, second = (spec.to_json(s.setting(arm)) for s, arm in zip((a, b), pair))
+        for field, was, now in spec.differences(first, second):
             if field.rpartition(".")[2] in _IDLE or seen.get(field) == (was, now):
                 continue
             name = field if field not in seen else f"{field} ({pair[0]})"

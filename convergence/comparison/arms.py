@@ -115,7 +115,7 @@ def compare_arm(
     bits = _bits(a, b, trials, notes) if aligned.paired else Bits(None, len(trials[0]))
     held = lay(a, b, trials)
     before, after = _scores(a, b, aligned, trials, held, notes)
-    size = max((float(np.abs(v[np.isfinite(v)]).max(initial=0)) for v in (before, after)))
+    size = max(float(np.abs(v[np.isfinite(v)]).max(initial=0)) for v in (before, after))
     moved = shift(before, after, aligned.paired, 4 * _FLOAT32 * size)
     verdict, reason = decide(moved, margin)
     if bits.same is not None and bits.same == bits.of > 0:
@@ -198,7 +198,7 @@ def _same_leaves(a: dict[str, np.ndarray] | None, b: dict[str, np.ndarray] | Non
 def _distance(a: Side, b: Side, trials: tuple[np.ndarray, np.ndarray], paired: bool) -> Distance:
     if not paired:
         return Distance(math.nan, math.nan, "")
-    found = []
+    found: list[tuple[float, float]] = []
     for one, other in zip(*trials):
         leaves = a.params(int(one)), b.params(int(other))
         if leaves[0] is None or leaves[1] is None or not _same_form(leaves[0], leaves[1]):

@@ -77,12 +77,13 @@ def compare(
     return Compared((str(a.folder), str(b.folder)), a.task, aligned, arms, tuple(missing))
 
 
-def wrapped(text: str, indent: str = "  ") -> str:
-    """A sentence in lines of a terminal's width."""
+def wrapped(text: str, indent: str = "") -> str:
+    """A sentence in lines of a terminal's width, further ones indented by two more places."""
     return textwrap.fill(
         tables.clean(text),
         tables.WIDTH,
-        subsequent_indent=indent,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
         break_long_words=True,
         break_on_hyphens=False,
     )
@@ -168,12 +169,12 @@ def _of_arm(arm: ArmComparison, told: Compared) -> Iterable[str]:
     metric = told.aligned.metric
     reason = f" ({arm.reason})" if arm.reason else ""
     yield wrapped(f"{arm.arm}: {arm.verdict}{reason}.")
-    yield wrapped("  " + _bits_sentence(arm), "  ")
+    yield wrapped(_bits_sentence(arm), "  ")
     if arm.verdict == "same bits":
         return
     means = [tables.number(mean, 4) for mean in arm.means]
     yield wrapped(
-        f"  {metric} {means[0]} → {means[1]}: shift {interval(arm.shift.difference)},"
+        f"{metric} {means[0]} → {means[1]}: shift {interval(arm.shift.difference)},"
         f" {interval(arm.shift.spreads)} seed spreads (one is {tables.number(arm.shift.spread)});"
         f" spread after / before {interval(arm.shift.ratio)}.",
         "  ",
@@ -182,15 +183,15 @@ def _of_arm(arm: ArmComparison, told: Compared) -> Iterable[str]:
         kind = "rows with another class" if told.task == "classification" else "rms difference"
         pair = "same seed" if arm.shift.paired else "any seeds"
         yield wrapped(
-            f"  predictions, {kind}: between the studies ({pair})"
+            f"predictions, {kind}: between the studies ({pair})"
             f" {interval(arm.agreement.between)}, between seeds {interval(arm.agreement.within)};"
             f" ratio {interval(arm.agreement.ratio)}.",
             "  ",
         )
     if arm.seeds:
-        yield wrapped(f"  {_seeds_sentence(arm)}", "  ")
+        yield wrapped(_seeds_sentence(arm), "  ")
     for note in arm.notes:
-        yield wrapped(f"  note: {note}.", "  ")
+        yield wrapped(f"note: {note}.", "  ")
 
 
 def _bits_sentence(arm: ArmComparison) -> str:
