@@ -23,36 +23,150 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from convergence import command
-from convergence.errors import UserError
+from convergence.errors import UserError, unknown_name
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
     """The command line; a wrong one ends the process with status 2."""
     parser = command.Parser("compare", __doc__ or "")
-    parser.add_argument("workdir", type=Path, help="folder of a finished study")
-    parser.add_argument("other", type=Path, nargs="?", help="folder of another one")
-    parser.add_argument("--metric", default="", help="what to compare (default: the studies' own)")
-    parser.add_argument(
-        "--margin", type=float, default=0.0, help="in the metric's unit (default: one spread)"
-    )
-    parser.add_argument("--arm", default="", help="this arm alone")
-    parser.add_argument("--other_arm", default="", help="with this arm of the other study")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add, hidden = parser.add_argument, argparse.SUPPRESS
+    add("workdir", type=Path, help="folder of a finished study")
+    add("other", type=Path, nargs="?", help="folder of another one")
+    add("--metric", default="", help="what to compare (default: the studies' own)")
+    add("--margin", type=float, default=0.0, help="in the metric's unit (default: one spread)")
+    add("--arm", default="", help="this arm alone (two studies)")
+    add("--other_arm", default="", help="with this arm of the other study")
+    add("--json", action="store_true", help="print JSON instead of text")
+    add("--sample", type=int, default=0, help="train only the first N seeds again")
+    add("--all", action="store_true", help="every condition below: the migration audit")
+    add("--python", default="", help="another environment's interpreter")
+    add("--threads", type=int, default=0, help="so many cores and threads")
+    add("--devices", type=int, default=0, help="so many forced host devices")
+    add("--precision", default="", help="bfloat16: of the forward pass; highest, …: of matmuls")
+    add("--xla_flag", action="append", default=[], help="a flag of XLA's (may be repeated)")
+    add("--keep", type=Path, help="folder in which the studies trained again are left")
+    add("--model", default="", help="where your own model's file is, if it is one")
+    add("--loss", default="", help="where your own loss' file is, if it is one")
+    add("--platform", default="auto", choices=command.PLATFORMS, help="where to run")
+    for name in ("--rerun", "--compute_dtype"):
+        add(name, default="", help=hidden)
+    add("--vmap", action="store_true", help=hidden)
     return parser.parse_args(arguments)
+
+
+def check(told: argparse.Namespace) -> None:
+    """Raises UserError for flags that contradict each other or make no sense."""
+    from convergence.comparison.conditions import PRECISIONS
+
+    if told.margin < 0:
+        raise UserError("is a difference in the metric's unit, above 0.", "margin")
+    for name in ("sample", "threads", "devices"):
+        if getattr(told, name) < 0:
+            raise UserError("is a number, 1 or more.", name)
+    if told.precision and told.precision not in PRECISIONS:
+        raise unknown_name(told.precision, PRECISIONS, "precision", "precision")
+    alone = ("all", "python", "threads", "devices", "precision", "xla_flag", "sample", "keep")
+    given = [name for name in alone if getattr(told, name)]
+    if told.other and given:
+        raise UserError("changes how one study is trained again; leave the other out.", given[0])
+    if not told.other and (told.arm or told.other_arm or told.metric):
+        field = "metric" if told.metric else "arm" if told.arm else "other_arm"
+        raise UserError("is for two studies; give a second folder.", field)
+
+
+def rerun(told: argparse.Namespace) -> None:
+    """What a process under a condition does: trains the study again, evaluates its params."""
+    from convergence.comparison import conditions
+
+    if told.threads:
+        conditions.use_cores(told.threads)  # before JAX is imported
+    command.check_platform(told.platform)
+    from convergence.comparison.rerun import changed, evaluate, retrain
+    from convergence.replay import open_replay
+
+    own = {"model": told.model, "loss": told.loss}
+    replay = open_replay(told.workdir, own)
+    study = changed(replay.study, told.sample, told.compute_dtype)
+    folder = Path(told.rerun)
+    retrain(replay, study, folder, told.vmap)
+    try:
+        evaluate(replay, study, folder, own)
+    except UserError as error:  # no params kept: the retrained study is worth having
+        command.say(f"note: {error}")
+
+
+def asked(told: argparse.Namespace, drifted: bool) -> list[Any]:
+    """The conditions that the flags name; first of all none, where the study's are not today's."""
+    from convergence.comparison.conditions import CONTROL, Condition, every, other_python
+
+    if told.all:
+        return list(every(told.python))
+    found = [other_python(told.python)] if told.python else []
+    if told.threads:
+        found.append(Condition(f"threads: {told.threads}", threads=told.threads))
+    if told.devices:
+        found.append(Condition(f"devices: {told.devices}", devices=told.devices))
+    if told.precision:
+        found.append(Condition(f"precision: {told.precision}", precision=told.precision))
+    if told.xla_flag:
+        found.append(Condition(" ".join(told.xla_flag), xla_flags=tuple(told.xla_flag)))
+    return [CONTROL, *found] if drifted or not found else found
+
+
+def again(told: argparse.Namespace) -> None:
+    """One study, trained again under the conditions that were asked for."""
+    from convergence.comparison import audit, compared, conditions
+    from convergence.comparison.side import Side
+    from convergence.replay import open_replay
+    from convergence.reporting import files
+
+    side = Side(told.workdir)
+    if told.python and not told.all:
+        command.say(f"… {conditions.probe(told.python, side.study.setting.data.dataset)}")
+    drift = open_replay(told.workdir, {"model": told.model, "loss": told.loss}).drift()
+    passed = [f"--{name}={getattr(told, name)}" for name in ("model", "loss", "platform")]
+    auditor = audit.Auditor(
+        side,
+        [str(Path(__file__).resolve()), str(told.workdir.resolve()), *passed],
+        told.sample,
+        told.margin,
+        told.keep,
+        lambda line: command.say(f"… {line}"),
+    )
+    found = auditor.audit(asked(told, bool(drift)))
+    left = audit.write(found, side.saved.workdir) if told.all else []
+    if told.json:
+        print(json.dumps(files.plain(found.to_json()), indent=1, ensure_ascii=False))
+        return
+    print(audit.text(found))
+    if len(found.outcomes) == 1 and (only := found.outcomes[0].compared):
+        print("\n" + "\n".join(compared.lines(only)))
+    for name in left:
+        print(f"Written: {told.workdir / name}")
 
 
 def main(told: argparse.Namespace) -> None:
     """Compares and prints."""
+    check(told)
+    if told.rerun:
+        rerun(told)
+    elif told.other is None:
+        again(told)
+    else:
+        two(told)
+
+
+def two(told: argparse.Namespace) -> None:
+    """Two finished studies."""
     from convergence.comparison.compared import compare, lines
     from convergence.comparison.side import Side
     from convergence.reporting import files
 
-    if told.margin < 0:
-        raise UserError("is a difference in the metric's unit, above 0.", "margin")
     a, b = Side(told.workdir), Side(told.other)
     found = compare(a, b, told.margin, told.metric, told.arm, told.other_arm)
     if told.json:
@@ -63,4 +177,5 @@ def main(told: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     given = parsed(sys.argv[1:])
+    command.set_environment(given.platform)
     sys.exit(command.guarded(lambda: main(given), "compare", None, sys.argv[1:]))

@@ -116,6 +116,11 @@ def interval(told: Interval, digits: int = 3) -> str:
     return tables.estimate(told.estimate, told.low, told.high)
 
 
+def shifted(told: Interval, arm: ArmComparison) -> str:
+    """A shift with its interval; of trials that are the same it is 0, not estimated to be."""
+    return "0" if arm.verdict == "same bits" else interval(told)
+
+
 def bits(arm: ArmComparison) -> str:
     """How many trials are the same."""
     told = arm.bits
@@ -136,8 +141,8 @@ def row(arm: ArmComparison) -> tuple[str, ...]:
     return (
         name,
         bits(arm),
-        interval(arm.shift.difference),
-        interval(arm.shift.spreads),
+        shifted(arm.shift.difference, arm),
+        shifted(arm.shift.spreads, arm),
         churn(arm),
         arm.verdict,
     )
