@@ -127,7 +127,7 @@ def again(told: argparse.Namespace) -> None:
 
     side = Side(told.workdir)
     if told.python and not told.all:
-        command.say(f"… {conditions.probe(told.python, side.study.setting.data.dataset)}")
+        conditions.probe(told.python, side.study.setting.data.dataset)  # a mistake ends here
     drift = open_replay(told.workdir, {"model": told.model, "loss": told.loss}).drift()
     passed = [f"--{name}={getattr(told, name)}" for name in ("model", "loss", "platform")]
     auditor = audit.Auditor(
@@ -144,8 +144,8 @@ def again(told: argparse.Namespace) -> None:
         print(json.dumps(files.plain(found.to_json()), indent=1, ensure_ascii=False))
         return
     print(audit.text(found))
-    if len(found.outcomes) == 1 and (only := found.outcomes[0].compared):
-        print("\n" + "\n".join(compared.lines(only)))
+    if len(found.outcomes) <= 2 and (last := found.outcomes[-1].compared):
+        print("\n" + "\n".join(compared.lines(last)))
     for name in left:
         print(f"Written: {told.workdir / name}")
 

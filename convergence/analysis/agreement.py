@@ -76,6 +76,7 @@ def agreement(
     found = _paired(own, _same(a, b, seen)) if paired else _unpaired(own, cross)
     if not classes:
         found = _root(found[0]), _root(found[1]), _root(found[2])
+    found = _above_zero(found[0]), _above_zero(found[1]), _above_zero(found[2])
     return Agreement(
         *found, _largest(a, b, seen, paired), int((seen[0].any(0) & seen[1].any(0)).sum())
     )
@@ -133,6 +134,11 @@ def _off_diagonal(table: Array) -> float:
 
 def _over(above: float, below: float) -> float:
     return above / below if below > 0 else math.nan
+
+
+def _above_zero(interval: Interval) -> Interval:
+    """No share and no distance lies below 0."""
+    return dataclasses.replace(interval, low=max(interval.low, 0.0))
 
 
 def _root(interval: Interval) -> Interval:

@@ -29,12 +29,19 @@ class Bits:
         layouts: trials whose losses, sketches and final params are the same though the digests of
             their whole state are not (libraries may lay the state out otherwise).
         step: the first step after which a fingerprint or chain differs in some trial; 0 for none.
+        records: names of the digests that differ in some trial (`EXACT`).
     """
 
     same: int | None
     of: int
     layouts: int = 0
     step: int = 0
+    records: tuple[str, ...] = ()
+
+    @property
+    def only_losses(self) -> bool:
+        """Whether all states are the same and only losses or gradient norms as told differ."""
+        return bool(self.records) and set(self.records) <= {"chain", "chains"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +187,8 @@ def _bits(a: Side, b: Side, trials: tuple[np.ndarray, np.ndarray], notes: list[s
         marks = np.stack([_marks_apart(*mine[n])[apart] for n in ("marks", "chains")])
         at = marks.any(axis=(0, 1))
         step = every[0] * (1 + int(np.argmax(at))) if at.any() else 0
-    return Bits(int(same.sum() + layout.sum()), count, int(layout.sum()), step)
+    wrong = tuple(name for name in names if not equal[name][~layout].all())
+    return Bits(int(same.sum() + layout.sum()), count, int(layout.sum()), step, wrong)
 
 
 def _marks_apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from convergence.analysis.agreement import Agreement, agreement
 from convergence.comparison.compared import Compared, compare, shifted, wrapped
-from convergence.comparison.conditions import CONTROL, CannotRun, Condition, run
+from convergence.comparison.conditions import CONTROL, CannotRun, Condition, probe, run
 from convergence.comparison.rerun import EVALUATED
 from convergence.comparison.side import Side
 from convergence.errors import UserError
@@ -142,11 +142,14 @@ class Auditor:
         self, condition: Condition, target: Path, baseline: Side, evaluated: Path | None
     ) -> Outcome:
         try:
+            if condition.python:
+                has = probe(condition.python, self.study.study.setting.data.dataset)
+                condition = dataclasses.replace(condition, name=has)
             told = [f"--rerun={target}", f"--sample={self.seeds}"]
             run(condition, [*self._command, *told])
             compared = compare(baseline, Side(target), self.margin)
         except (CannotRun, UserError) as error:
-            return Outcome(condition, None, {}, f"could not be run: {error}")
+            return Outcome(condition, None, {}, str(error))
         try:
             before = None if evaluated is None else evaluated / EVALUATED
             return Outcome(condition, compared, _evaluated(self.study, target / EVALUATED, before))
@@ -223,8 +226,14 @@ def notes(audit: Audit) -> list[str]:
     )
     found = [legend, "No compiled program was kept or read from disk."]
     for one in audit.outcomes:
+        if one.compared and any(arm.bits.only_losses for arm in one.compared.arms):
+            found.append(
+                f"{one.condition.name}: the states are the same; only losses and gradient norms"
+                " as told differ, in last bits"
+            )
         if one.why:
-            found.append(f"{one.condition.name}: {one.why}")
+            failed = "could not be run: " if one.compared is None else ""
+            found.append(f"{one.condition.name}: {failed}{one.why}")
         largest = max((told.largest for told in one.evaluated.values()), default=math.nan)
         if largest > 0:
             found.append(

@@ -16,8 +16,9 @@ from convergence.comparison.arms import ArmComparison, compare_arm
 from convergence.comparison.side import Side
 from convergence.reporting import tables
 
-HEADERS = ("arm", "same bits", "shift", "in seed spreads", "churn / between seeds", "verdict")
+HEADERS = ("arm", "same bits", "shift in seed spreads", "churn / between seeds", "verdict")
 _ORDER: tuple[Word, ...] = ("different", "undecided", "equivalent", "same bits")
+_ROUNDING = 1e-3  # of an interval's width: an estimate below it is shown as 0
 _DIGEST = 40  # hex digits from which on a value is a digest, shown short
 
 
@@ -109,7 +110,10 @@ def interval(told: Interval, digits: int = 3) -> str:
     """An estimate with its interval."""
     if not math.isfinite(told.estimate):
         return "–"
-    if not math.isfinite(told.high - told.low):
+    width = told.high - told.low
+    if abs(told.estimate) < _ROUNDING * width < math.inf:
+        told = dataclasses.replace(told, estimate=0.0)
+    if not math.isfinite(width):
         return f"{tables.number(told.estimate, digits)} {tables.interval(told.low, told.high)}"
     if told.high == told.low:
         return f"{tables.number(told.estimate, digits)} [same]"
@@ -141,7 +145,6 @@ def row(arm: ArmComparison) -> tuple[str, ...]:
     return (
         name,
         bits(arm),
-        shifted(arm.shift.difference, arm),
         shifted(arm.shift.spreads, arm),
         churn(arm),
         arm.verdict,
@@ -204,7 +207,9 @@ def _bits_sentence(arm: ArmComparison) -> str:
     parts = [f"{bits(arm)} trials have the same bits" if told.same is not None else "bits: unknown"]
     if told.step:
         parts.append(f"the first digest that differs is that of step {told.step}")
-    if told.same != told.of and apart.by == "params":
+    if told.only_losses:
+        parts.append("the states do: only losses and norms as told differ, in last bits")
+    elif told.same != told.of and apart.by == "params":
         parts.append(
             f"largest difference of a param {tables.number(apart.largest)}"
             f" (distance / norm {tables.number(apart.relative)})"

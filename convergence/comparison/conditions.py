@@ -118,13 +118,13 @@ def every(python: str = "") -> tuple[Condition, ...]:
     return (*told, *([other_python(python)] if python else []))
 
 
-def other_python(python: str) -> Condition:
-    """The condition of another interpreter; its name tells its version of JAX where it has one."""
-    return Condition("another interpreter", python=python)
+def other_python(python: str, name: str = "another interpreter") -> Condition:
+    """The condition of another interpreter."""
+    return Condition(name, python=python)
 
 
 def probe(python: str, dataset: str) -> str:
-    """What an interpreter has: "Python 3.11.7, jax 0.9.2".
+    """What an interpreter has: "jax 0.9.2, flax 0.12.6, Python 3.11.7".
 
     Args:
         dataset: the study's, for what it takes to load it.
@@ -161,7 +161,7 @@ def probe(python: str, dataset: str) -> str:
             f"{python} lacks {', '.join(missing)}; install them there (see pyproject.toml).",
             "python",
         )
-    return f"Python {'.'.join(map(str, version))}, jax {told['jax']}, flax {told['flax']}"
+    return f"jax {told['jax']}, flax {told['flax']}, Python {'.'.join(map(str, version))}"
 
 
 def run(condition: Condition, command: Sequence[str]) -> None:
