@@ -44,7 +44,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     add("--json", action="store_true", help="print JSON instead of text")
     add("--sample", type=int, default=0, help="train only the first N seeds again")
     add("--all", action="store_true", help="every condition below: the migration audit")
-    add("--python", default="", help="another environment's interpreter")
+    add("--python", action="append", default=[], help="another interpreter (may be repeated)")
     add("--threads", type=int, default=0, help="so many cores and threads")
     add("--devices", type=int, default=0, help="so many forced host devices")
     add("--precision", default="", help="bfloat16: of the forward pass; highest, …: of matmuls")
@@ -106,7 +106,7 @@ def asked(told: argparse.Namespace, drifted: bool) -> list[Any]:
 
     if told.all:
         return list(every(told.python))
-    found = [other_python(told.python)] if told.python else []
+    found = [other_python(python) for python in told.python]
     if told.threads:
         found.append(Condition(f"threads: {told.threads}", threads=told.threads))
     if told.devices:
@@ -126,8 +126,8 @@ def again(told: argparse.Namespace) -> None:
     from convergence.reporting import files
 
     side = Side(told.workdir)
-    if told.python and not told.all:
-        conditions.probe(told.python, side.study.setting.data.dataset)  # a mistake ends here
+    for python in [] if told.all else told.python:
+        conditions.probe(python, side.study.setting.data.dataset)  # a mistake ends here
     drift = open_replay(told.workdir, {"model": told.model, "loss": told.loss}).drift()
     passed = [f"--{name}={getattr(told, name)}" for name in ("model", "loss", "platform")]
     auditor = audit.Auditor(

@@ -101,8 +101,8 @@ class Condition:
 CONTROL = Condition("nothing changed")
 
 
-def every(python: str = "") -> tuple[Condition, ...]:
-    """The whole audit."""
+def every(pythons: Sequence[str] = ()) -> tuple[Condition, ...]:
+    """The whole audit, in these other environments, too."""
     told = [
         CONTROL,
         *(Condition(f"{n} thread{'s' * (n > 1)}", threads=n) for n in (1, 2)),
@@ -115,12 +115,12 @@ def every(python: str = "") -> tuple[Condition, ...]:
         ),
         Condition("lanes by vmap", vmap=True),
     ]
-    return (*told, *([other_python(python)] if python else []))
+    return (*told, *map(other_python, pythons))
 
 
-def other_python(python: str, name: str = "another interpreter") -> Condition:
+def other_python(python: str) -> Condition:
     """The condition of another interpreter."""
-    return Condition(name, python=python)
+    return Condition("another interpreter", python=python)
 
 
 def probe(python: str, dataset: str) -> str:
