@@ -224,7 +224,7 @@ def decide(told: Shift, margin: float = 0.0) -> tuple[Word, str]:
     if more:
         return "different", more
     if min(told.n) == 0:
-        return "undecided", "no trial finished on both sides"
+        return "undecided", f"no trial finished on both sides: {_diverged(told)}"
     inside = told.difference if margin else told.spreads
     reach = margin or ONE_SPREAD
     within = -reach < inside.low and inside.high < reach
@@ -244,17 +244,22 @@ def decide(told: Shift, margin: float = 0.0) -> tuple[Word, str]:
 def _can_tell(told: Shift, alpha: float) -> bool:
     """Whether divergences alone could decide, so that the level is shared out."""
     if told.paired:
-        return told.discordance.can_decide(alpha / 2)
+        return told.discordance.can_decide(_of_divergences(told, alpha))
     return told.discordance.treatment + told.discordance.control > 0
+
+
+def _of_divergences(told: Shift, alpha: float) -> float:
+    """The one-sided level of the exact test: all of it where no interval can decide."""
+    return alpha if min(told.n) < 2 else alpha / 2
 
 
 def _diverges_more(told: Shift, alpha: float) -> str:
     """Which side diverges significantly more often, or ""."""
     if not _can_tell(told, alpha):
         return ""
-    apart = told.discordance
+    apart, level = told.discordance, _of_divergences(told, alpha)
     if told.paired:
-        worse = apart.p_treatment_no_worse() < alpha / 2, apart.p_control_no_worse() < alpha / 2
+        worse = apart.p_treatment_no_worse() < level, apart.p_control_no_worse() < level
     else:
         from scipy import stats  # half a second to import
 
@@ -264,8 +269,8 @@ def _diverges_more(told: Shift, alpha: float) -> str:
             float(stats.fisher_exact(table, alternative=side).pvalue)
             for side in ("greater", "less")
         )
-        worse = one < alpha / 2, other < alpha / 2
-    return f"{_diverged(told)}" if any(worse) else ""
+        worse = one < level, other < level
+    return _diverged(told) if any(worse) else ""
 
 
 def _diverged(told: Shift) -> str:

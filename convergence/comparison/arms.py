@@ -14,6 +14,7 @@ from convergence.analysis.shift import ONE_SPREAD, Shift, Word, decide, shift
 from convergence.comparison.alignment import Aligned
 from convergence.comparison.held_out import LEAST_ROWS, HeldOut, lay, rescored
 from convergence.comparison.side import EXACT, Side
+from convergence.reporting import provenance
 
 SMALLER = (1.0, 0.5, 0.25, 0.1)  # margins whose seeds are told, as shares of the margin
 _FLOAT32 = float(np.finfo(np.float32).eps)
@@ -27,7 +28,7 @@ class Bits:
         same: trials all of whose digests agree; None where that is not known.
         of: trials compared.
         layouts: trials whose losses, sketches and final params are the same though the digests of
-            their whole state are not (libraries may lay the state out otherwise).
+            their whole state are not (another version may lay the state out otherwise).
         step: the first step after which a fingerprint or chain differs in some trial; 0 for none.
         records: names of the digests that differ in some trial (`EXACT`).
     """
@@ -172,8 +173,10 @@ def _bits(a: Side, b: Side, trials: tuple[np.ndarray, np.ndarray], notes: list[s
     names = [name for name in EXACT if every[0] == every[1] or name not in ("marks", "chains")]
     equal = {name: _equal(*mine[name]) for name in names}
     same = np.logical_and.reduce(list(equal.values()))
-    # Another library may lay the state out otherwise: its digests differ, nothing else does.
+    # Another version may lay the state out otherwise: its digests differ, nothing else does.
+    moved = {field for field, _, _ in provenance.drift(a.provenance, b.provenance)}
     layout = equal["chain"] & equal["sketches"] & ~same
+    layout &= any(field.startswith(("versions.", "source_digest")) for field in moved)
     for place in np.flatnonzero(layout):
         leaves = [side.params(int(t[place])) for side, t in zip((a, b), trials)]
         layout[place] = _same_leaves(*leaves)

@@ -225,6 +225,8 @@ def notes(audit: Audit) -> list[str]:
         " alone: the saved params evaluated there, nothing trained."
     )
     found = [legend, "No compiled program was kept or read from disk."]
+    if any("[same]" in cell for line in rows(audit) for cell in line):
+        found.insert(1, "[same]: equal in every seed.")
     for one in audit.outcomes:
         if one.compared and any(arm.bits.only_losses for arm in one.compared.arms):
             found.append(

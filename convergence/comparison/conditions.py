@@ -124,7 +124,7 @@ def other_python(python: str) -> Condition:
 
 
 def probe(python: str, dataset: str) -> str:
-    """What an interpreter has: "jax 0.9.2, flax 0.12.6, Python 3.11.7".
+    """What an interpreter has: "jax 0.9.2, flax 0.12.6", and its Python if that is another.
 
     Args:
         dataset: the study's, for what it takes to load it.
@@ -161,7 +161,8 @@ def probe(python: str, dataset: str) -> str:
             f"{python} lacks {', '.join(missing)}; install them there (see pyproject.toml).",
             "python",
         )
-    return f"jax {told['jax']}, flax {told['flax']}, Python {'.'.join(map(str, version))}"
+    own = "" if version == sys.version_info[:3] else f", Python {'.'.join(map(str, version))}"
+    return f"jax {told['jax']}, flax {told['flax']}{own}"
 
 
 def run(condition: Condition, command: Sequence[str]) -> None:
