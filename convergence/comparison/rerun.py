@@ -85,18 +85,25 @@ def evaluate(replay: Replay, study: StudySpec, folder: Path, own: Mapping[str, s
         own: as `replay.open_replay`'s.
 
     Raises:
-        UserError: no params were kept.
+        UserError: no params were kept of any arm.
     """
     told = files.read_npz(replay.saved.workdir.path("predictions.npz"), ("outputs", "row"))
     saved = dataclasses.replace(
         replay.saved, study=dataclasses.replace(study, run=replay.study.run)
     )
     outputs = np.full((replay.count, len(told["row"]), *told["outputs"].shape[2:]), np.nan)
+    refused = []
     for arm in saved.arms:
         model = own.get("model", "") if ":" in saved.setting(arm).model.model else ""
-        found = prediction.outputs(Chosen(saved, arm, ""), replay.dataset.x[told["row"]], model)
+        try:
+            found = prediction.outputs(Chosen(saved, arm, ""), replay.dataset.x[told["row"]], model)
+        except UserError as error:  # none kept, or all of them diverged: others may be told
+            refused.append(error)
+            continue
         mine = saved.trials(arm)[found.replicas - study.run.first_replica]
         outputs[mine] = found.values
+    if len(refused) == len(saved.arms):
+        raise refused[0]
     Workdir.open(folder).write_npz(
         EVALUATED, {"outputs": outputs.astype(np.float32), "row": told["row"]}
     )
