@@ -92,7 +92,7 @@ def test_one_bit_is_no_longer_the_same(home: Path, copy: Path, name: str, column
     assert (base.bits.same, fast.bits.same) == (5, 6)
     assert (base.verdict, fast.verdict) == ("equivalent", "same bits")
     assert base.bits.step == (18 if column == "chains" else 0)
-    assert base.bits.only_losses == (column == "chains")
+    assert base.bits.only_told == (column != "final")
 
 
 def test_another_layout_of_the_state_is_no_difference(home: Path, copy: Path) -> None:
@@ -264,7 +264,7 @@ def test_another_model_and_loss(home: Path, tmp_path: Path) -> None:
     found = compare(Side(home / "number"), Side(other))
     text = "\n".join(lines(found))
     assert max(map(len, text.splitlines())) <= 80
-    assert "model.hidden: 6 → 12; train.loss: auto → mae" in text
+    assert "model.hidden: 6 → 12; train.loss: mse → mae" in text
     assert "rms difference" in text
     assert found.arms[1].verdict == "undecided"  # nobody finished
     assert json.loads(json.dumps(files.plain(found.to_json()), allow_nan=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -231,8 +232,26 @@ def test_the_command(study: Path) -> None:
         (["--precision=bf17"], "--precision: unknown precision 'bf17'; did you mean 'bfloat16'"),
         (["--threads=-2"], "--threads: is a number"),
         (["--metric=accuracy"], "--metric: is for two studies"),
-        (["--python=/bin/ls"], "--python: /bin/ls is no Python"),
+        (["--other_arm=x"], "--other_arm: is for two studies"),
         (["other", "--all"], "--all: changes how one study is trained again"),
+    ],
+)
+def test_contradictions(flags: list[str], said: str) -> None:
+    """Protects users from an answer to another question: flags that make no sense are named."""
+    spec = importlib.util.spec_from_file_location("compare", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.raises(UserError) as told:
+        module.check(module.parsed(["study", *flags]))
+    assert str(told.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--python=/bin/ls"], "--python: /bin/ls is no Python"),
         (["."], "--workdir: there is no study in ."),
     ],
 )
@@ -276,6 +295,7 @@ def test_conditions_of_one_flag(study: Path) -> None:
     assert (done.returncode, "only 6 seeds" in done.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_wrong_data_are_named(copy: Path, tmp_path: Path) -> None:
     """Protects from training on other rows: data that have changed are named with their digest."""
     rng, path = np.random.default_rng(0), tmp_path / "rows.npz"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from convergence import spec
+from convergence import losses, spec
 from convergence.comparison.side import SPLITS, Side
 from convergence.errors import UserError, unknown_name
 from convergence.reporting import provenance
@@ -222,10 +222,18 @@ def _varied(side: Side, name: str) -> tuple[Any, ...]:
     )
 
 
+def _told(side: Side, arm: str) -> dict[str, Any]:
+    """An arm's setting as plain values, the loss by its own name."""
+    found = spec.to_json(side.setting(arm))
+    if found["train"]["loss"] == "auto":
+        found["train"]["loss"] = losses.DEFAULTS[side.task]
+    return found
+
+
 def _differences(a: Side, b: Side, pairs: tuple[tuple[str, str], ...]) -> Iterator[Difference]:
     seen: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
-        first, second = (spec.to_json(s.setting(arm)) for s, arm in zip((a, b), pair))
+        first, second = (_told(side, arm) for side, arm in zip((a, b), pair))
         for field, was, now in spec.differences(first, second):
             if field.rpartition(".")[2] in _IDLE or seen.get(field) == (was, now):
                 continue

@@ -17,6 +17,7 @@ from convergence.comparison.side import EXACT, Side
 from convergence.reporting import provenance
 
 SMALLER = (1.0, 0.5, 0.25, 0.1)  # margins whose seeds are told, as shares of the margin
+_TOLD = ("chain", "chains", "sketches")  # sums over the state, no part of it
 _FLOAT32 = float(np.finfo(np.float32).eps)
 
 
@@ -40,9 +41,9 @@ class Bits:
     records: tuple[str, ...] = ()
 
     @property
-    def only_losses(self) -> bool:
-        """Whether all states are the same and only losses or gradient norms as told differ."""
-        return bool(self.records) and set(self.records) <= {"chain", "chains"}
+    def only_told(self) -> bool:
+        """Whether all states are the same, and only what was told of them is not."""
+        return bool(self.records) and set(self.records) <= set(_TOLD)
 
 
 @dataclasses.dataclass(frozen=True)

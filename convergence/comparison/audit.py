@@ -228,10 +228,10 @@ def notes(audit: Audit) -> list[str]:
     if any("[same]" in cell for line in rows(audit) for cell in line):
         found.insert(1, "[same]: equal in every seed.")
     for one in audit.outcomes:
-        if one.compared and any(arm.bits.only_losses for arm in one.compared.arms):
+        if one.compared and any(arm.bits.only_told for arm in one.compared.arms):
             found.append(
-                f"{one.condition.name}: the states are the same; only losses and gradient norms"
-                " as told differ, in last bits"
+                f"{one.condition.name}: all states are the same; only what was told of them"
+                " (losses, norms, sketches) differs in last bits"
             )
         if one.why:
             failed = "could not be run: " if one.compared is None else ""

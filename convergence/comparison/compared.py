@@ -207,8 +207,8 @@ def _bits_sentence(arm: ArmComparison) -> str:
     parts = [f"{bits(arm)} trials have the same bits" if told.same is not None else "bits: unknown"]
     if told.step:
         parts.append(f"the first digest that differs is that of step {told.step}")
-    if told.only_losses:
-        parts.append("the states do: only losses and norms as told differ, in last bits")
+    if told.only_told:
+        parts.append("all states do: only what was told of them (losses, norms, sketches) differs")
     elif told.same != told.of and apart.by == "params":
         parts.append(
             f"largest difference of a param {tables.number(apart.largest)}"
