@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,8 @@ def asked(told: argparse.Namespace, drifted: bool) -> list[Any]:
 
 def again(told: argparse.Namespace) -> None:
     """One study, trained again under the conditions that were asked for."""
+    base = dict(os.environ)
+    os.environ["JAX_PLATFORMS"] = "cpu"  # an accelerator is left to the processes that train
     from convergence.comparison import audit, compared, conditions
     from convergence.comparison.side import Side
     from convergence.replay import open_replay
@@ -136,6 +139,7 @@ def again(told: argparse.Namespace) -> None:
         told.sample,
         told.margin,
         told.keep,
+        base,
         lambda line: command.say(f"… {line}"),
     )
     found = auditor.audit(asked(told, bool(drift)))

@@ -57,7 +57,7 @@ def copy(study: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(study, tmp_path / "copy"))
 
 
-def in_this_process(condition: Condition, command: Sequence[str]) -> None:
+def in_this_process(condition: Condition, command: Sequence[str], base: Any = None) -> None:
     """What the process under a condition does, here; anything but a type's change fails."""
     told = dict(part.removeprefix("--").split("=", 1) for part in command[1:])
     if condition.threads:
@@ -124,7 +124,7 @@ def test_params_that_were_not_kept(copy: Path, monkeypatch: pytest.MonkeyPatch) 
     """Protects a study without params: it is trained again all the same, and that is said."""
     shutil.rmtree(copy / "params")
 
-    def run(condition: Condition, command: Sequence[str]) -> None:
+    def run(condition: Condition, command: Sequence[str], base: Any) -> None:
         with pytest.raises(UserError, match="kept no params"):
             in_this_process(condition, command)
 
@@ -135,18 +135,18 @@ def test_params_that_were_not_kept(copy: Path, monkeypatch: pytest.MonkeyPatch) 
     assert outcome.why.startswith("saved params were not evaluated")
 
 
-def test_each_condition_changes_one_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_condition_changes_one_thing() -> None:
     """Protects the comparison of conditions: beside its own change the environment is today's, and
     no program that was compiled under another condition can be read."""
-    monkeypatch.setenv("XLA_FLAGS", "--xla_a=1 --xla_force_host_platform_device_count=4")
-    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
-    base = CONTROL.environment()
-    assert base["XLA_FLAGS"] == "--xla_a=1 --xla_force_host_platform_device_count=4"
-    assert base["JAX_ENABLE_COMPILATION_CACHE"] == "false"
-    assert base["PYTHONPATH"] == "/elsewhere"
+    here = {
+        "XLA_FLAGS": "--xla_a=1 --xla_force_host_platform_device_count=4",
+        "PYTHONPATH": "/elsewhere",
+    }
+    base = CONTROL.environment(here)
+    assert base == here | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
 
     def moved(condition: Condition) -> dict[str, str | None]:
-        told = condition.environment()
+        told = condition.environment(here)
         return {k: told.get(k) for k in told.keys() | base.keys() if told.get(k) != base.get(k)}
 
     assert set(moved(Condition("", threads=2)).values()) == {"2"}

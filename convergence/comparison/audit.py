@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,7 @@ class Auditor:
         seeds: how many of each arm (0: all).
         margin: as `compared.compare`'s.
         folder: where the studies trained again are kept; None: nowhere.
+        base: the environment in which nothing is changed (default: this process').
         told: called with a line on what is done.
     """
 
@@ -106,6 +108,7 @@ class Auditor:
         seeds: int = 0,
         margin: float = 0.0,
         folder: Path | None = None,
+        base: Mapping[str, str] | None = None,
         told: Callable[[str], None] = lambda line: None,
     ) -> None:
         if seeds > study.study.run.num_seeds:
@@ -115,6 +118,7 @@ class Auditor:
         self.margin = margin
         self._command = list(command)
         self._folder = folder
+        self._base = dict(os.environ) if base is None else dict(base)
         self._say = told
 
     def audit(self, conditions: Sequence[Condition]) -> Audit:
@@ -146,7 +150,7 @@ class Auditor:
                 has = probe(condition.python, self.study.study.setting.data.dataset)
                 condition = dataclasses.replace(condition, name=has)
             told = [f"--rerun={target}", f"--sample={self.seeds}"]
-            run(condition, [*self._command, *told])
+            run(condition, [*self._command, *told], self._base)
             compared = compare(baseline, Side(target), self.margin)
         except (CannotRun, UserError) as error:
             return Outcome(condition, None, {}, str(error))

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from convergence.errors import UserError
@@ -77,14 +77,14 @@ class Condition:
         told += [f"--compute_dtype={BFLOAT16}"] if self.precision == BFLOAT16 else []
         return told + (["--vmap"] if self.vmap else [])
 
-    def environment(self) -> dict[str, str]:
-        """The process' environment.
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """The process' environment, from that in which nothing is changed.
 
         No compiled program is kept or read: JAX's key of one covers the flags, versions and
         devices, but not the number of threads, and no condition shall be answered by another's
         program.
         """
-        told = {k: v for k, v in os.environ.items() if not (self.python and k in _OF_PYTHON)}
+        told = {k: v for k, v in base.items() if not (self.python and k in _OF_PYTHON)}
         told["JAX_ENABLE_COMPILATION_CACHE"] = "false"
         if self.threads:
             told |= dict.fromkeys(_THREADS, str(self.threads))
@@ -165,11 +165,12 @@ def probe(python: str, dataset: str) -> str:
     return f"jax {told['jax']}, flax {told['flax']}{own}"
 
 
-def run(condition: Condition, command: Sequence[str]) -> None:
+def run(condition: Condition, command: Sequence[str], base: Mapping[str, str]) -> None:
     """Runs a command of Python's under a condition, to its end.
 
     Args:
         command: script and arguments.
+        base: the environment in which nothing is changed.
 
     Raises:
         CannotRun: it ended with a fault; says why.
@@ -178,7 +179,7 @@ def run(condition: Condition, command: Sequence[str]) -> None:
     try:
         done = subprocess.run(
             [python, *command, *condition.arguments()],
-            env=condition.environment(),
+            env=condition.environment(base),
             capture_output=True,
             text=True,
             check=False,
