@@ -258,11 +258,11 @@ def _by_sketches(a: Side, b: Side, trials: tuple[np.ndarray, np.ndarray]) -> Dis
 
 def _same_params(a: Side, b: Side, trials: tuple[np.ndarray, np.ndarray]) -> bool:
     """Whether both have params of one form, so that sketches can be held against each other."""
-    models = [
+    first, second = (
         side.setting(side.saved.arms[int(t[0]) % len(side.saved.arms)]).model
         for side, t in zip((a, b), trials)
-    ]
-    return models[0] == models[1]
+    )
+    return first == second
 
 
 def _scores(
@@ -283,10 +283,21 @@ def _scores(
         notes.append(f"{told}, {few}; each is scored on its own")
         return stored[0], stored[1]
     notes.append(f"{told}; both are scored on these")
+    if not all("split" in _varied(s, t) for s, t in zip((a, b), trials)):
+        notes.append(
+            "all seeds share one draw of the training rows, which is another one in the second"
+            " study: its luck is part of the shift and not of the interval (--vary=…,split)"
+        )
     again = rescored(held, aligned.metric, aligned.paired)
     return tuple(  # type: ignore[return-value]
         np.where(side.finished(t), values, np.nan) for side, t, values in zip((a, b), trials, again)
     )
+
+
+def _varied(side: Side, trials: np.ndarray) -> tuple[str, ...]:
+    """The sources that vary between an arm's trials."""
+    arm = side.study.arms[int(trials[0]) % len(side.study.arms)]
+    return side.study.run.vary if arm.vary is None else arm.vary
 
 
 def _agreement(
