@@ -51,10 +51,11 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     add("--precision", default="", help="bfloat16: of the forward pass; highest, …: of matmuls")
     add("--xla_flag", action="append", default=[], help="a flag of XLA's (may be repeated)")
     add("--keep", type=Path, help="folder in which the studies trained again are left")
+    add("--no_cause", action="store_true", help="do not ask whether it is rounding or a bug")
     add("--model", default="", help="where your own model's file is, if it is one")
     add("--loss", default="", help="where your own loss' file is, if it is one")
     add("--platform", default="auto", choices=command.PLATFORMS, help="where to run")
-    for name in ("--rerun", "--compute_dtype"):
+    for name in ("--rerun", "--compute_dtype", "--cause", "--trials"):
         add(name, default="", help=hidden)
     add("--vmap", action="store_true", help=hidden)
     return parser.parse_args(arguments)
@@ -87,18 +88,28 @@ def rerun(told: argparse.Namespace) -> None:
     if told.threads:
         conditions.use_cores(told.threads)  # before JAX is imported
     command.check_platform(told.platform)
-    from convergence.comparison.rerun import changed, evaluate, retrain
+    from convergence.comparison.rerun import changed, evaluate, machine, retrain
     from convergence.replay import open_replay
 
     own = {"model": told.model, "loss": told.loss}
     replay = open_replay(told.workdir, own)
-    study = changed(replay.study, told.sample, told.compute_dtype)
     folder = Path(told.rerun)
+    trials = [int(trial) for trial in filter(None, told.trials.split(","))]
+    if told.cause in ("trace", "judge"):
+        from convergence.comparison import cause
+
+        getattr(cause, told.cause)(replay, trials, folder)
+        return
+    study = changed(replay.study, told.sample, told.compute_dtype)
     retrain(replay, study, folder, told.vmap)
     try:
         evaluate(replay, study, folder, own)
     except UserError as error:  # no params kept: the retrained study is worth having
         command.say(f"note: {error}")
+    if told.cause == "follow":
+        from convergence.comparison import cause
+
+        cause.follow(replay, trials, folder, machine(told.vmap))
 
 
 def asked(told: argparse.Namespace, drifted: bool) -> list[Any]:
@@ -123,7 +134,7 @@ def again(told: argparse.Namespace) -> None:
     """One study, trained again under the conditions that were asked for."""
     base = dict(os.environ)
     os.environ["JAX_PLATFORMS"] = "cpu"  # an accelerator is left to the processes that train
-    from convergence.comparison import audit, compared, conditions
+    from convergence.comparison import audit, compared, conditions, migration
     from convergence.comparison.side import Side
     from convergence.replay import open_replay
     from convergence.reporting import files
@@ -140,14 +151,15 @@ def again(told: argparse.Namespace) -> None:
         told.margin,
         told.keep,
         base,
+        not told.no_cause,
         lambda line: command.say(f"… {line}"),
     )
     found = auditor.audit(asked(told, bool(drift)))
-    left = audit.write(found, side.saved.workdir) if told.all else []
+    left = migration.write(found, side.saved.workdir) if told.all else []
     if told.json:
         print(json.dumps(files.plain(found.to_json()), indent=1, ensure_ascii=False))
         return
-    print(audit.text(found))
+    print(migration.text(found))
     if len(found.outcomes) <= 2 and (last := found.outcomes[-1].compared):
         print("\n" + "\n".join(compared.lines(last)))
     for name in left:
@@ -167,16 +179,27 @@ def main(told: argparse.Namespace) -> None:
 
 def two(told: argparse.Namespace) -> None:
     """Two finished studies."""
-    from convergence.comparison.compared import compare, lines
+    from convergence.comparison.compared import compare, lines, wrapped
     from convergence.comparison.side import Side
     from convergence.reporting import files
 
     a, b = Side(told.workdir), Side(told.other)
     found = compare(a, b, told.margin, told.metric, told.arm, told.other_arm)
+    why, judged = "", None
+    if not told.no_cause:
+        from convergence.comparison.cause import not_asked, of_studies
+
+        why = not_asked(a, b, found)
+        if not why:
+            command.say("… rounding or bug? repeated rounding is run around the first study")
+            judged = of_studies(a, b, found, {"model": told.model, "loss": told.loss})
     if told.json:
-        print(json.dumps(files.plain(found.to_json()), indent=1, ensure_ascii=False))
+        plain = found.to_json() | {"cause": judged.to_json() if judged else None}
+        print(json.dumps(files.plain(plain), indent=1, ensure_ascii=False))
         return
     print("\n".join(lines(found)))
+    if judged:
+        print(wrapped(f"Rounding or bug? {judged.verdict}: {judged.sentence}"))
 
 
 if __name__ == "__main__":

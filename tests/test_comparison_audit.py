@@ -16,7 +16,7 @@ import pytest
 from helpers import commands
 from helpers.finished import finished
 
-from convergence.comparison import audit, conditions
+from convergence.comparison import audit, conditions, migration
 from convergence.comparison.audit import Auditor
 from convergence.comparison.conditions import CONTROL, CannotRun, Condition
 from convergence.comparison.rerun import changed, evaluate, retrain
@@ -70,7 +70,7 @@ def in_this_process(condition: Condition, command: Sequence[str], base: Any = No
 
 
 def audited(study: Path, *asked: Condition, **how: Any) -> audit.Audit:
-    return Auditor(Side(study), [str(study)], **how).audit(asked)
+    return Auditor(Side(study), [str(study)], cause=False, **how).audit(asked)
 
 
 def test_the_audit_of_a_study(study: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,10 +91,10 @@ def test_the_audit_of_a_study(study: Path, copy: Path, monkeypatch: pytest.Monke
     assert short.evaluated["base"].largest > 1e-3
     (difference,) = short.compared.aligned.differences
     assert (difference.field, difference.now) == ("train.compute_dtype", "bfloat16")
-    text = audit.text(told)
+    text = migration.text(told)
     assert max(map(len, text.splitlines())) <= 80
     assert "more threads: could not be run: only 2 cores are usable here" in text
-    names = audit.write(told, Workdir.open(copy))
+    names = migration.write(told, Workdir.open(copy))
     stored = files.read_json(copy / names[0])
     assert [one["condition"]["name"] for one in stored["outcomes"]] == [
         "nothing changed", "more threads", "bf16"]  # fmt: skip

@@ -71,6 +71,11 @@ class Condition:
     xla_flags: tuple[str, ...] = ()
     vmap: bool = False
 
+    @property
+    def same_settings(self) -> bool:
+        """Whether only conditions are changed, so that what differs is rounding or a bug."""
+        return self.precision != BFLOAT16
+
     def arguments(self) -> list[str]:
         """What the process is told on its command line."""
         told = [f"--threads={self.threads}"] if self.threads else []

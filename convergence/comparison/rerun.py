@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from convergence import prediction, results, spec
+from convergence.comparison.evaluated import EVALUATED
 from convergence.errors import UserError
 from convergence.prediction import Chosen
 from convergence.replay import Replay
@@ -22,8 +23,6 @@ from convergence.reporting.workdir import Workdir
 from convergence.spec import StudySpec
 from convergence.study import Machine, Study
 from convergence.training.blocks import Want
-
-EVALUATED = "evaluated.npz"  # outputs of the first study's params, evaluated again
 
 
 def changed(study: StudySpec, seeds: int = 0, compute_dtype: str = "") -> StudySpec:
@@ -47,6 +46,11 @@ def changed(study: StudySpec, seeds: int = 0, compute_dtype: str = "") -> StudyS
     return spec.validate(dataclasses.replace(study, run=run, setting=setting))
 
 
+def machine(vmap: bool) -> Machine:
+    """Where trials are trained: as a study is, or with lanes side by side on one device."""
+    return Machine(tuple(jax.local_devices())[:1], "vmap") if vmap else Machine.here()
+
+
 def retrain(replay: Replay, study: StudySpec, folder: Path, vmap: bool = False) -> None:
     """Trains the study from its manifest and leaves a finished workdir.
 
@@ -56,17 +60,15 @@ def retrain(replay: Replay, study: StudySpec, folder: Path, vmap: bool = False) 
         folder: where to; must not hold a study.
         vmap: lanes side by side in one vectorised program, where a CPU takes them in turn.
     """
-    machine = Machine.here()
     if vmap:
         width = max(2, len(study.arms) * study.run.num_seeds)
-        machine = Machine(tuple(jax.local_devices())[:1], "vmap")
         run = dataclasses.replace(study.run, lanes=min(width, study.run.lanes))
         study = dataclasses.replace(study, run=run)
     then = replay.saved.workdir.manifest["provenance"]
     about = provenance.collect(replay.dataset.digest, then.get("user_files"))
     with Workdir.prepare(folder, spec.to_json(study), about) as workdir:
         history = Study(
-            study, replay.dataset, machine, Want(test=replay.test), workdir=workdir
+            study, replay.dataset, machine(vmap), Want(test=replay.test), workdir=workdir
         ).run()
         results.write(history, workdir, test=replay.test)
         workdir.mark("finished")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from convergence.saving import block_files, kept_arrays
 from convergence.spec import Setting, StudySpec
 
 SPLITS = ("test", "clean", "validation")
+FOLLOWED = 6  # trials of an arm that are followed step by step
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -155,6 +157,16 @@ class Side:
         return {name: leaf[kept[1]] for name, leaf in kept[0].items()} if kept else None
 
 
+def followed(side: Side, arms: Sequence[str], replicas: np.ndarray) -> list[int]:
+    """Trials to follow step by step: of the first arm of which some finished; [] for none."""
+    for arm in arms:
+        trials = side.saved.trials(arm)[replicas - side.study.run.first_replica]
+        good = trials[side.finished(trials)]
+        if len(good):
+            return [int(trial) for trial in good[:FOLLOWED]]
+    return []
+
+
 def _predictions(arrays: dict[str, np.ndarray], count: int) -> Predictions:
     outputs, rows = arrays["outputs"], arrays["rows"]
     every, digest, truth = arrays["row"], arrays["row_digest"], arrays.get("truth")
@@ -174,4 +186,4 @@ def _predictions(arrays: dict[str, np.ndarray], count: int) -> Predictions:
     )
 
 
-__all__ = ["EXACT", "SPLITS", "Predictions", "Side"]
+__all__ = ["EXACT", "SPLITS", "Predictions", "Side", "followed"]
