@@ -12,7 +12,7 @@ from convergence.analysis.agreement import Agreement, agreement
 from convergence.analysis.power import CAP
 from convergence.analysis.shift import ONE_SPREAD, Shift, Word, decide, shift
 from convergence.comparison.alignment import Aligned
-from convergence.comparison.held_out import LEAST_ROWS, HeldOut, lay, rescored
+from convergence.comparison.held_out import LEAST_ROWS, HeldOut, lay, rescored, shared
 from convergence.comparison.side import EXACT, Side
 from convergence.reporting import provenance
 
@@ -277,8 +277,10 @@ def _scores(
     stored = [s.scores(t, aligned.metric, aligned.split) for s, t in zip((a, b), trials)]
     if held is None or held.alike:
         return stored[0], stored[1]
-    told = f"other rows are held out: {held.common} of {len(held.digests)} are in both"
-    if held.truth is None or held.common < LEAST_ROWS:
+    counts = shared(held, aligned.paired)[0].sum(axis=1)
+    most = f" to {counts.max()}" if counts.max() > counts.min() else ""
+    told = f"other rows are held out: {counts.min()}{most} are in both"
+    if held.truth is None or counts.min() < LEAST_ROWS:
         few = "too few" if held.truth is not None else "without their targets (an earlier version)"
         notes.append(f"{told}, {few}; each is scored on its own")
         return stored[0], stored[1]

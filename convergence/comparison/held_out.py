@@ -42,6 +42,19 @@ class HeldOut:
         return int((self.scored[0].any(axis=0) & self.scored[1].any(axis=0)).sum())
 
 
+def shared(told: HeldOut, paired: bool) -> tuple[np.ndarray, np.ndarray]:
+    """For each side bool[trials, rows]: the rows on which `rescored` scores its trials.
+
+    Args:
+        paired: pair by pair, those that both trials were scored on; otherwise those that all were.
+    """
+    a, b = told.scored
+    if paired:
+        return a & b, a & b
+    every = a.all(axis=0) & b.all(axis=0)
+    return np.broadcast_to(every, a.shape), np.broadcast_to(every, b.shape)
+
+
 def lay(a: Side, b: Side, trials: tuple[np.ndarray, np.ndarray]) -> HeldOut | None:
     """The outputs of some trials of two studies; None where they are not of one split."""
     first, second = a.predictions, b.predictions
@@ -86,27 +99,19 @@ def _truth(
 
 
 def rescored(told: HeldOut, metric: str, paired: bool) -> tuple[np.ndarray, np.ndarray]:
-    """float64[trials] of each side: the metric on the rows that both were scored on.
+    """float64[trials] of each side: the metric on the rows that are `shared`.
 
-    Args:
-        paired: pair by pair; otherwise on the rows that all trials were scored on.
+    Raises:
+        ValueError: neither side tells the targets.
     """
-    assert told.truth is not None
-    a, b = told.scored
-    if paired:
-        masks = a & b
-        pairs = [(masks, 0), (masks, 1)]
-    else:
-        mask = a.all(axis=0) & b.all(axis=0)
-        pairs = [(np.broadcast_to(mask, one.shape), k) for k, one in enumerate((a, b))]
-    found = []
-    for masks, side in pairs:
-        values = [
-            _score(metric, outputs[mask], told.truth[mask])
-            for outputs, mask in zip(told.outputs[side], masks)
-        ]
-        found.append(np.array(values))
-    return found[0], found[1]
+    truth = told.truth
+    if truth is None:
+        raise ValueError("there are no targets to score against")
+    first, second = (
+        np.array([_score(metric, o[mask], truth[mask]) for o, mask in zip(outputs, masks)])
+        for outputs, masks in zip(told.outputs, shared(told, paired))
+    )
+    return first, second
 
 
 def _score(metric: str, outputs: np.ndarray, truth: np.ndarray) -> float:
