@@ -5,14 +5,16 @@
     python scripts/compare.py runs/before --all --python=/other/env/bin/python
 
 Two studies: are they the same in bits, equivalent in distribution, or different
-– by how much, in the metric's unit and in seed-to-seed spreads? How far do their
+– by how much, in the metric's unit and in seed-to-seed spreads? How far do the
 predictions differ, against those of two seeds? Equivalent is what lies within a
-margin: one spread over the first study's seeds, or --margin.
+margin: one spread over the first study's seeds, or --margin. Where nothing but
+conditions differ: is it rounding, or a bug?
 
 One study: it is trained again here, in a process of its own, under the one
 condition that is named; its saved params are evaluated there, too, without
 training. --all tries every condition (threads, devices, precision, compiler),
 prints one table and leaves it in the workdir as migration.json and in tables/.
+No compiled program is read from disk: none was made under another condition.
 
 Exit status: 0 whatever the verdict, 2 a mistake, 1 a fault of the program.
 """
@@ -38,22 +40,57 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     add, hidden = parser.add_argument, argparse.SUPPRESS
     add("workdir", type=Path, help="folder of a finished study")
     add("other", type=Path, nargs="?", help="folder of another one")
-    add("--metric", default="", help="what to compare (default: the studies' own)")
-    add("--margin", type=float, default=0.0, help="in the metric's unit (default: one spread)")
-    add("--arm", default="", help="this arm alone (two studies)")
-    add("--other_arm", default="", help="with this arm of the other study")
+    add("--metric", metavar="NAME", default="", help="what to compare (default: the studies' own)")
+    add(
+        "--margin",
+        metavar="X",
+        type=float,
+        default=0.0,
+        help="in the metric's unit (default: one spread)",
+    )
+    add("--arm", metavar="NAME", default="", help="this arm alone (two studies)")
+    add("--other_arm", metavar="NAME", default="", help="with this arm of the other study")
     add("--json", action="store_true", help="print JSON instead of text")
-    add("--sample", type=int, default=0, help="train only the first N seeds again")
+    add("--sample", metavar="N", type=int, default=0, help="train only the first N seeds again")
     add("--all", action="store_true", help="every condition below: the migration audit")
-    add("--python", action="append", default=[], help="another interpreter (may be repeated)")
-    add("--threads", type=int, default=0, help="so many cores and threads")
-    add("--devices", type=int, default=0, help="so many forced host devices")
-    add("--precision", default="", help="bfloat16: of the forward pass; highest, …: of matmuls")
-    add("--xla_flag", action="append", default=[], help="a flag of XLA's (may be repeated)")
-    add("--keep", type=Path, help="folder in which the studies trained again are left")
+    add(
+        "--python",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="another interpreter (may be repeated)",
+    )
+    add("--threads", metavar="N", type=int, default=0, help="so many cores and threads")
+    add("--devices", metavar="N", type=int, default=0, help="so many forced host devices")
+    add(
+        "--precision",
+        metavar="NAME",
+        default="",
+        help="bfloat16: of the forward pass; highest, …: of matmuls",
+    )
+    add(
+        "--xla_flag",
+        metavar="FLAG",
+        action="append",
+        default=[],
+        help="a flag of XLA's (may be repeated)",
+    )
+    add(
+        "--keep",
+        metavar="PATH",
+        type=Path,
+        help="folder in which the studies trained again are left",
+    )
     add("--no_cause", action="store_true", help="do not ask whether it is rounding or a bug")
-    add("--model", default="", help="where your own model's file is, if it is one")
-    add("--loss", default="", help="where your own loss' file is, if it is one")
+    add(
+        "--model",
+        metavar="FILE:NAME",
+        default="",
+        help="where your own model's file is, if it is one",
+    )
+    add(
+        "--loss", metavar="FILE:NAME", default="", help="where your own loss' file is, if it is one"
+    )
     add("--platform", default="auto", choices=command.PLATFORMS, help="where to run")
     for name in ("--rerun", "--compute_dtype", "--cause", "--trials"):
         add(name, default="", help=hidden)
@@ -139,6 +176,8 @@ def again(told: argparse.Namespace) -> None:
     from convergence.replay import open_replay
     from convergence.reporting import files
 
+    if told.keep and told.keep.exists() and (not told.keep.is_dir() or any(told.keep.iterdir())):
+        raise UserError(f"{told.keep} holds something; give a new folder.", "keep")
     side = Side(told.workdir)
     for python in [] if told.all else told.python:
         conditions.probe(python, side.study.setting.data.dataset)  # a mistake ends here
@@ -166,6 +205,38 @@ def again(told: argparse.Namespace) -> None:
         print(f"Written: {told.workdir / name}")
 
 
+def two(told: argparse.Namespace) -> None:
+    """Two finished studies."""
+    from convergence.comparison.compared import compare, lines, wrapped
+    from convergence.comparison.side import Side
+    from convergence.reporting import files
+
+    a, b = Side(told.workdir), Side(told.other)
+    found = compare(a, b, told.margin, told.metric, told.arm, told.other_arm)
+    cause = {} if told.no_cause else cause_of(told, a, b, found)
+    if told.json:
+        plain = files.plain(found.to_json() | {"cause": cause})
+        print(json.dumps(plain, indent=1, ensure_ascii=False))
+        return
+    print("\n".join(lines(found)))
+    if cause:
+        print(wrapped(f"Rounding or bug? {cause['verdict']}: {cause['sentence']}"))
+
+
+def cause_of(told: argparse.Namespace, a: Any, b: Any, found: Any) -> dict[str, Any]:
+    """Rounding or bug, as plain values; empty where the question makes no sense."""
+    from convergence.comparison.cause import not_asked, of_studies
+
+    if not_asked(a, b, found):
+        return {}
+    command.say("… rounding or bug? repeated rounding is run around the first study")
+    try:
+        own = {"model": told.model, "loss": told.loss}
+        return dict(of_studies(a, b, found, own).to_json())
+    except UserError as error:  # its data are gone, say: the rest was told
+        return {"verdict": "cannot tell", "sentence": str(error)}
+
+
 def main(told: argparse.Namespace) -> None:
     """Compares and prints."""
     check(told)
@@ -175,31 +246,6 @@ def main(told: argparse.Namespace) -> None:
         again(told)
     else:
         two(told)
-
-
-def two(told: argparse.Namespace) -> None:
-    """Two finished studies."""
-    from convergence.comparison.compared import compare, lines, wrapped
-    from convergence.comparison.side import Side
-    from convergence.reporting import files
-
-    a, b = Side(told.workdir), Side(told.other)
-    found = compare(a, b, told.margin, told.metric, told.arm, told.other_arm)
-    why, judged = "", None
-    if not told.no_cause:
-        from convergence.comparison.cause import not_asked, of_studies
-
-        why = not_asked(a, b, found)
-        if not why:
-            command.say("… rounding or bug? repeated rounding is run around the first study")
-            judged = of_studies(a, b, found, {"model": told.model, "loss": told.loss})
-    if told.json:
-        plain = found.to_json() | {"cause": judged.to_json() if judged else None}
-        print(json.dumps(files.plain(plain), indent=1, ensure_ascii=False))
-        return
-    print("\n".join(lines(found)))
-    if judged:
-        print(wrapped(f"Rounding or bug? {judged.verdict}: {judged.sentence}"))
 
 
 if __name__ == "__main__":
