@@ -33,6 +33,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from convergence import command
 from convergence.errors import UserError, unknown_name
 
+TEXTS = (
+    ("metric", "NAME", "what to compare (default: the studies' own)"),
+    ("arm", "NAME", "this arm alone (two studies)"),
+    ("other_arm", "NAME", "with this arm of the other study"),
+    ("precision", "NAME", "bfloat16: of the forward pass; highest, …: of matrix products"),
+    ("model", "FILE:NAME", "where your own model's file is, if it is one"),
+    ("loss", "FILE:NAME", "where your own loss' file is, if it is one"),
+)
+NUMBERS = (
+    ("sample", "train only the first N seeds again"),
+    ("threads", "use N cores and threads"),
+    ("devices", "force N host devices"),
+)
+REPEATED = (
+    ("python", "PATH", "another environment's interpreter (may be repeated)"),
+    ("xla_flag", "FLAG", "a flag of XLA's (may be repeated: all at once)"),
+)
+
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
     """The command line; a wrong one ends the process with status 2."""
@@ -40,57 +58,17 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     add, hidden = parser.add_argument, argparse.SUPPRESS
     add("workdir", type=Path, help="folder of a finished study")
     add("other", type=Path, nargs="?", help="folder of another one")
-    add("--metric", metavar="NAME", default="", help="what to compare (default: the studies' own)")
-    add(
-        "--margin",
-        metavar="X",
-        type=float,
-        default=0.0,
-        help="in the metric's unit (default: one spread)",
-    )
-    add("--arm", metavar="NAME", default="", help="this arm alone (two studies)")
-    add("--other_arm", metavar="NAME", default="", help="with this arm of the other study")
+    for name, shown, about in TEXTS:
+        add(f"--{name}", metavar=shown, default="", help=about)
+    for name, about in NUMBERS:
+        add(f"--{name}", metavar="N", type=int, default=0, help=about)
+    for name, shown, about in REPEATED:
+        add(f"--{name}", metavar=shown, action="append", default=[], help=about)
+    add("--margin", metavar="X", type=float, default=0.0, help="in the metric's unit")
+    add("--keep", metavar="PATH", type=Path, help="leave the studies trained again in this folder")
+    add("--all", action="store_true", help="every condition: the migration audit")
     add("--json", action="store_true", help="print JSON instead of text")
-    add("--sample", metavar="N", type=int, default=0, help="train only the first N seeds again")
-    add("--all", action="store_true", help="every condition below: the migration audit")
-    add(
-        "--python",
-        metavar="PATH",
-        action="append",
-        default=[],
-        help="another interpreter (may be repeated)",
-    )
-    add("--threads", metavar="N", type=int, default=0, help="so many cores and threads")
-    add("--devices", metavar="N", type=int, default=0, help="so many forced host devices")
-    add(
-        "--precision",
-        metavar="NAME",
-        default="",
-        help="bfloat16: of the forward pass; highest, …: of matmuls",
-    )
-    add(
-        "--xla_flag",
-        metavar="FLAG",
-        action="append",
-        default=[],
-        help="a flag of XLA's (may be repeated)",
-    )
-    add(
-        "--keep",
-        metavar="PATH",
-        type=Path,
-        help="folder in which the studies trained again are left",
-    )
     add("--no_cause", action="store_true", help="do not ask whether it is rounding or a bug")
-    add(
-        "--model",
-        metavar="FILE:NAME",
-        default="",
-        help="where your own model's file is, if it is one",
-    )
-    add(
-        "--loss", metavar="FILE:NAME", default="", help="where your own loss' file is, if it is one"
-    )
     add("--platform", default="auto", choices=command.PLATFORMS, help="where to run")
     for name in ("--rerun", "--compute_dtype", "--cause", "--trials"):
         add(name, default="", help=hidden)
