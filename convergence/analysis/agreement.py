@@ -95,41 +95,46 @@ def _same(a: Array, b: Array, seen: tuple[Any, Any]) -> Array:
 
 
 def _paired(own: Array, same: Array) -> tuple[Interval, Interval, Interval]:
-    n, within = len(same), mean_of_pairs(own, LEVEL)
-    whole = float(np.nanmean(same)) if np.isfinite(same).any() else math.nan
-    without_same = np.array([_mean(np.delete(same, k)) for k in range(n)])
-    without_own = np.array([_off_diagonal(_without(own, k)) for k in range(n)])
+    within = mean_of_pairs(own, LEVEL)
+    whole, without_same = _left_out(same[:, None])
     between = jackknife(whole, without_same, LEVEL)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = jackknife(_over(whole, within.estimate), without_same / without_own, LEVEL)
-    return between, within, ratio
+        ratios = without_same / _pairs_left_out(own)
+    return between, within, jackknife(_over(whole, within.estimate), ratios, LEVEL)
 
 
 def _unpaired(own: Array, cross: Array) -> tuple[Interval, Interval, Interval]:
     within = mean_of_pairs(own, LEVEL)
-    whole = _mean(cross)
-    rows, columns = cross.shape
-    out_a = np.array([_mean(np.delete(cross, k, axis=0)) for k in range(rows)])
-    out_b = np.array([_mean(np.delete(cross, k, axis=1)) for k in range(columns)])
-    own_a = np.array([_off_diagonal(_without(own, k)) for k in range(rows)])
+    whole, out_a = _left_out(cross)
+    _, out_b = _left_out(cross.T)
     between = jackknife_of_two(whole, out_a, out_b)
     with np.errstate(invalid="ignore", divide="ignore"):
+        own_a = _pairs_left_out(own)
         ratio = jackknife_of_two(
             _over(whole, within.estimate), out_a / own_a, out_b / within.estimate
         )
     return between, within, ratio
 
 
-def _mean(values: Array) -> float:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+def _left_out(table: Array) -> tuple[float, Array]:
+    """The mean of a table, and what it is without each of its rows; NaN entries are left out."""
+    there = np.isfinite(table)
+    value = np.where(there, table, 0.0)
+    total, count = value.sum(), there.sum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        without = (total - value.sum(axis=1)) / (count - there.sum(axis=1))
+    return float(total / count) if count else math.nan, without
 
 
-def _without(table: Array, k: int) -> Array:
-    return np.delete(np.delete(table, k, axis=0), k, axis=1)
-
-
-def _off_diagonal(table: Array) -> float:
-    return _mean(table[~np.eye(len(table), dtype=bool)])
+def _pairs_left_out(table: Array) -> Array:
+    """The mean off the diagonal of a symmetric table without each of its seeds."""
+    pairs = np.array(table)
+    np.fill_diagonal(pairs, np.nan)
+    there = np.isfinite(pairs)
+    value = np.where(there, pairs, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: Array = (value.sum() - 2 * value.sum(axis=1)) / (there.sum() - 2 * there.sum(axis=1))
+    return mean
 
 
 def _over(above: float, below: float) -> float:
