@@ -103,7 +103,7 @@ def rerun(told: argparse.Namespace) -> None:
     if told.threads:
         conditions.use_cores(told.threads)  # before JAX is imported
     command.check_platform(told.platform)
-    from convergence.comparison.rerun import changed, evaluate, machine, retrain
+    from convergence.comparison.rerun import changed, evaluate, retrain, width_of
     from convergence.replay import open_replay
 
     own = {"model": told.model, "loss": told.loss}
@@ -124,7 +124,7 @@ def rerun(told: argparse.Namespace) -> None:
     if told.cause == "follow":
         from convergence.comparison import cause
 
-        cause.follow(replay, trials, folder, machine(told.vmap))
+        cause.follow(replay, trials, folder, width_of(study) if told.vmap else 0)
 
 
 def asked(told: argparse.Namespace, drifted: bool) -> list[Any]:

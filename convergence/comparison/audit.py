@@ -19,6 +19,7 @@ from convergence.reporting import files
 from convergence.reporting.manifest import now
 
 JUDGED = "judged.json"
+HERE = "here"  # folder of the study trained again with nothing changed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,11 @@ class Outcome:
             "why": self.why,
             "cause": dict(self.cause),
         }
+
+
+def place(number: int, condition: Condition) -> str:
+    """Name of the folder of the study that was trained again under a condition."""
+    return HERE if condition == CONTROL else f"{number:02d}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +133,7 @@ class Auditor:
             self._trace(root)
             for number, condition in enumerate(conditions):
                 self._say(condition.name)
-                target = root / f"{number:02d}"
+                target = root / place(number, condition)
                 outcome = self._tried(condition, target, baseline, first)
                 outcomes.append(outcome)
                 moved = outcome.compared is not None and outcome.compared.verdict != "same bits"
@@ -166,11 +172,10 @@ class Auditor:
             self._say(f"no cause is told: {error}")
             return outcomes
         arm = self.study.saved.arms[self._followed[0] % len(self.study.saved.arms)]
+        causes = [found.get(place(k, one.condition)) for k, one in enumerate(outcomes)]
         return [
-            dataclasses.replace(one, cause=found.get(f"{number:02d}", {}) | {"arm": arm})
-            if differs and f"{number:02d}" in found
-            else one
-            for number, (one, differs) in enumerate(zip(outcomes, apart))
+            dataclasses.replace(one, cause=cause | {"arm": arm}) if cause and differs else one
+            for one, cause, differs in zip(outcomes, causes, apart)
         ]
 
     def _tried(
@@ -181,7 +186,7 @@ class Auditor:
                 has = probe(condition.python, self.study.study.setting.data.dataset)
                 condition = dataclasses.replace(condition, name=has)
             told = [f"--rerun={target}", f"--sample={self.seeds}"]
-            if self._followed and condition.same_settings:
+            if self._followed and condition.same_settings and condition != CONTROL:
                 trials = ",".join(map(str, self._followed))
                 told += ["--cause=follow", f"--trials={trials}"]
             run(condition, [*self._command, *told], self._base)

@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from convergence import prediction, results, spec
@@ -46,9 +45,9 @@ def changed(study: StudySpec, seeds: int = 0, compute_dtype: str = "") -> StudyS
     return spec.validate(dataclasses.replace(study, run=run, setting=setting))
 
 
-def machine(vmap: bool) -> Machine:
-    """Where trials are trained: as a study is, or with lanes side by side on one device."""
-    return Machine(tuple(jax.local_devices())[:1], "vmap") if vmap else Machine.here()
+def width_of(study: StudySpec) -> int:
+    """How many lanes run side by side where they do: all trials, as far as a block has lanes."""
+    return min(max(2, len(study.arms) * study.run.num_seeds), study.run.lanes)
 
 
 def retrain(replay: Replay, study: StudySpec, folder: Path, vmap: bool = False) -> None:
@@ -60,15 +59,16 @@ def retrain(replay: Replay, study: StudySpec, folder: Path, vmap: bool = False) 
         folder: where to; must not hold a study.
         vmap: lanes side by side in one vectorised program, where a CPU takes them in turn.
     """
+    machine = Machine.here()
     if vmap:
-        width = max(2, len(study.arms) * study.run.num_seeds)
-        run = dataclasses.replace(study.run, lanes=min(width, study.run.lanes))
+        machine = Machine(machine.workers[:1], "vmap")
+        run = dataclasses.replace(study.run, lanes=width_of(study))
         study = dataclasses.replace(study, run=run)
     then = replay.saved.workdir.manifest["provenance"]
     about = provenance.collect(replay.dataset.digest, then.get("user_files"))
     with Workdir.prepare(folder, spec.to_json(study), about) as workdir:
         history = Study(
-            study, replay.dataset, machine(vmap), Want(test=replay.test), workdir=workdir
+            study, replay.dataset, machine, Want(test=replay.test), workdir=workdir
         ).run()
         results.write(history, workdir, test=replay.test)
         workdir.mark("finished")
