@@ -16,10 +16,11 @@ import pytest
 from helpers import commands
 from helpers.finished import finished
 
-from convergence.comparison import audit, conditions, migration
+from convergence.comparison import audit, cause, conditions, migration
 from convergence.comparison.audit import Auditor
+from convergence.comparison.compared import compare
 from convergence.comparison.conditions import CONTROL, CannotRun, Condition
-from convergence.comparison.rerun import changed, evaluate, retrain
+from convergence.comparison.rerun import changed, evaluate, retrain, width_of
 from convergence.comparison.side import Side
 from convergence.errors import UserError
 from convergence.replay import open_replay
@@ -62,15 +63,57 @@ def in_this_process(condition: Condition, command: Sequence[str], base: Any = No
     told = dict(part.removeprefix("--").split("=", 1) for part in command[1:])
     if condition.threads:
         raise CannotRun("only 2 cores are usable here")
-    replay = open_replay(Path(command[0]))
-    dtype = condition.precision
-    spec = changed(replay.study, int(told["sample"]), dtype)
-    retrain(replay, spec, Path(told["rerun"]))
-    evaluate(replay, spec, Path(told["rerun"]), {})
+    replay, folder = open_replay(Path(command[0])), Path(told["rerun"])
+    trials = [int(one) for one in told.get("trials", "").split(",") if one]
+    if told.get("cause") in ("trace", "judge"):
+        getattr(cause, told["cause"])(replay, trials, folder)
+        return
+    spec = changed(replay.study, int(told["sample"]), condition.precision)
+    retrain(replay, spec, folder, condition.vmap)
+    evaluate(replay, spec, folder, {})
+    if told.get("cause") == "follow":
+        cause.follow(replay, trials, folder, width_of(spec) if condition.vmap else 0)
 
 
-def audited(study: Path, *asked: Condition, **how: Any) -> audit.Audit:
-    return Auditor(Side(study), [str(study)], cause=False, **how).audit(asked)
+def audited(study: Path, *asked: Condition, cause: bool = False, **how: Any) -> audit.Audit:
+    return Auditor(Side(study), [str(study)], cause=cause, **how).audit(asked)
+
+
+@pytest.mark.slow
+def test_rounding_is_told_from_bugs(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects the cause: lanes side by side round otherwise, and that is what is said; a study
+    whose rate was one in fifty off, though its manifest does not say so, is called a bug."""
+    monkeypatch.setattr(audit, "run", in_this_process)
+    told = audited(study, CONTROL, Condition("vmap", vmap=True), BFLOAT, cause=True)
+    control, lanes, short = told.outcomes
+    assert not control.cause
+    assert not short.cause  # a setting was changed
+    assert lanes.cause["verdict"] == "rounding"
+    assert lanes.cause["arm"] == "base"
+    assert "rounding" in "".join(row[-1] for row in migration.rows(told))
+    assert "cause: " in migration.text(told)
+    wrong = tmp_path / "wrong"
+    finished(
+        wrong,
+        DataSpec(dataset="wine"),
+        ModelSpec(hidden=(6,)),
+        TrainSpec(steps=20, batch_size=16, learning_rate=0.0102),
+        ARMS,
+        num_seeds=6,
+        fingerprint_every=5,
+        vary=("init", "order", "split"),
+    )
+    first, second = Side(study), Side(wrong)
+    assert "settings differ" in cause.not_asked(first, second, compare(first, second))
+    manifest = json.loads((wrong / "manifest.json").read_text())
+    manifest["spec"]["setting"]["train"]["learning_rate"] = 0.01
+    (wrong / "manifest.json").write_text(json.dumps(manifest))
+    second = Side(wrong)
+    found = compare(first, second)
+    assert not cause.not_asked(first, second, found)
+    assert cause.of_studies(first, second, found).verdict == "bug"
 
 
 def test_the_audit_of_a_study(study: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
