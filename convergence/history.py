@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from convergence import names
+from convergence.analysis.rows import row_scores
 from convergence.plan import Plan, Trial
 from convergence.spec import StudySpec
 from convergence.training.curve import RAW_STEPS, bin_width
@@ -148,9 +148,8 @@ class History:
     ) -> np.ndarray:
         """float64[seeds, rows]: each row's part in each seed's score.
 
-        A seed's mean over rows is its metric, exactly. For rmse the parts are linearised around the
-        seed's own value, ``rmse + (e² - mse) / (2 rmse)`` (the delta method), so that inference
-        over rows has the metric's unit. All seeds must be scored on the same rows.
+        A seed's mean over rows is its metric, exactly: see `analysis.rows.row_scores`. All seeds
+        must be scored on the same rows.
 
         Args:
             test: the predictions are for the test split.
@@ -170,32 +169,11 @@ class History:
             trials = [self.trials[t] for t in index]
             truth = np.stack([self.plan.view(t.arm, t.replica).targets[rows] for t in trials])
         with np.errstate(invalid="ignore", over="ignore"):  # of diverged trials, struck out below
-            scores = self._parts(index, outputs, truth, metric)
+            if self.plan.dataset.task == "regression":
+                outputs = self.predicted(index, outputs)
+            scores = row_scores(metric, outputs, truth)
         scores[self.diverged[index]] = np.nan
         return scores
-
-    def _parts(
-        self, index: np.ndarray, outputs: np.ndarray, truth: np.ndarray, metric: str
-    ) -> np.ndarray:
-        if metric in names.CLASSIFICATION_METRICS:
-            logits = outputs - outputs.max(axis=-1, keepdims=True)
-            chance = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-            if metric == "accuracy":
-                return (outputs.argmax(axis=-1) == truth).astype(np.float64)
-            if metric == "brier":
-                label = np.eye(outputs.shape[-1])[truth]
-                return ((chance - label) ** 2).sum(axis=-1)
-            picked = np.take_along_axis(logits, truth[..., None], axis=-1)
-            return np.log(np.exp(logits).sum(axis=-1)) - picked[..., 0]
-        errors = self.predicted(index, outputs) - truth
-        if metric == "mae":
-            return np.abs(errors)
-        square = errors**2
-        if metric == "r2":
-            return 1 - square / truth.astype(np.float64).var(axis=1, keepdims=True)
-        mse = square.mean(axis=1, keepdims=True)
-        root = np.sqrt(mse)
-        return root + (square - mse) / np.where(root > 0, 2 * root, 1)
 
     def predicted(self, index: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """float64[trials, rows] regression outputs in the target's own unit."""

@@ -103,7 +103,8 @@ def open_replay(folder: Path, own: Mapping[str, str] | None = None) -> Replay:
             "on them and compare the two.",
             "data_path",
         )
-    return Replay(saved, study, dataset, _scored_on_test(saved), _records(saved, study))
+    count = len(study.arms) * study.run.num_seeds
+    return Replay(saved, study, dataset, _scored_on_test(saved), read_digests(saved, count))
 
 
 def _with_own_files(saved: Saved, own: Mapping[str, str]) -> StudySpec:
@@ -158,9 +159,13 @@ def _scored_on_test(saved: Saved) -> bool:
     return str(_read(saved, "predictions.npz").get("split", "")) == "test"
 
 
-def _records(saved: Saved, study: StudySpec) -> dict[str, np.ndarray]:
-    """The digests of all trials; raises UserError where some are missing or of another form."""
-    count, found = len(study.arms) * study.run.num_seeds, {}
+def read_digests(saved: Saved, count: int) -> dict[str, np.ndarray]:
+    """The records of `EXACT` of all `count` trials of a study.
+
+    Raises:
+        UserError: some are missing, cut short or of another form.
+    """
+    found = {}
     for name, columns in _FILES.items():
         arrays = _read(saved, name)
         for column, record in columns.items():

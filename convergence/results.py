@@ -99,7 +99,7 @@ def row_digests(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def predictions(history: History, test: bool) -> dict[str, np.ndarray]:
-    """Held-out outputs with the rows they are for and a digest of each row's inputs and target.
+    """Held-out outputs with the rows they are for, their clean targets, and a digest of each row.
 
     Outputs are [trials, rows, classes] logits, or [trials, rows] in the target's own unit; NaN
     where a trial was scored on fewer rows than another.
@@ -126,6 +126,7 @@ def predictions(history: History, test: bool) -> dict[str, np.ndarray]:
         "split": np.array("test" if test else "validation"),
         "row": used,
         "row_digest": row_digests(dataset.x[used], dataset.y[used]),
+        "truth": dataset.y[used],
     }
 
 

@@ -114,6 +114,22 @@ def pack(trials: Sequence[int] | np.ndarray, models: Trained) -> dict[str, np.nd
     return arrays
 
 
+def kept_arrays(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The trials' indices and their models' leaves [trials, ...] by name, of whatever model.
+
+    Raises:
+        ValueError: the digest does not match, or the trials are not told.
+    """
+    arrays = dict(arrays)
+    stored = arrays.pop(_DIGEST, np.zeros(0, np.uint8)).tobytes().decode("ascii", "replace")
+    if stored != digest(arrays):
+        raise ValueError("its digest does not match its content")
+    trials = arrays.pop("trial", np.zeros(0))
+    if trials.ndim != 1 or trials.dtype != np.int32:
+        raise ValueError("it does not tell its trials")
+    return trials, arrays
+
+
 def unpack(arrays: Mapping[str, np.ndarray], like: Trained) -> tuple[np.ndarray, Trained]:
     """The trials' indices and their models, leaves [trials, ...].
 
@@ -124,13 +140,7 @@ def unpack(arrays: Mapping[str, np.ndarray], like: Trained) -> tuple[np.ndarray,
     Raises:
         ValueError: the digest does not match, or names, shapes or types are not the model's.
     """
-    arrays = dict(arrays)
-    stored = arrays.pop(_DIGEST, np.zeros(0, np.uint8)).tobytes().decode("ascii", "replace")
-    if stored != digest(arrays):
-        raise ValueError("its digest does not match its content")
-    trials = arrays.pop("trial", np.zeros(0))
-    if trials.ndim != 1 or trials.dtype != np.int32:
-        raise ValueError("it does not tell its trials")
+    trials, arrays = kept_arrays(arrays)
     leaves, structure = jax.tree.flatten(like)
     found = []
     for name, leaf in zip(_names(like), leaves):
