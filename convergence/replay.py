@@ -181,17 +181,17 @@ def read_digests(saved: Saved, count: int) -> dict[str, np.ndarray]:
     return found
 
 
-class Retrainer:
-    """Trains trials of a study again, alone or together, as often as is asked.
+class Trainer:
+    """Trains trials of a study, alone or together, as often as is asked; nothing is written.
 
     Args:
-        replay: the study.
-        machine: workers and mode; default one worker here.
+        study: laid out on its rows; its programs are used, and compiled where they are not yet.
+        test: score trials on the test split, as the study's own were.
     """
 
-    def __init__(self, replay: Replay, machine: Machine | None = None) -> None:
-        self.replay = replay
-        self.study = Study(replay.study, replay.dataset, machine or Machine.here(1))
+    def __init__(self, study: Study, test: bool = False) -> None:
+        self.study = study
+        self._test = test
 
     @property
     def plan(self) -> Plan:
@@ -203,7 +203,8 @@ class Retrainer:
         for group in self.plan.groups:
             if any(one.index == trial for one in group.trials):
                 return group
-        raise UserError(f"there is no trial {trial}; give 0 to {self.replay.count - 1}.", "trial")
+        last = len(self.plan.trials) - 1
+        raise UserError(f"there is no trial {trial}; give 0 to {last}.", "trial")
 
     def population(self, trial: int) -> Population:
         """The program that trains a trial."""
@@ -233,11 +234,25 @@ class Retrainer:
             self.plan.lanes(group, chosen),
             self.study.shared(population),
             cadence or self.study.cadence,
-            Want(test=self.replay.test, predictions=False),
+            Want(test=self._test, predictions=False),
             store=store,
             progress=progress,
         )
         return run.run()
+
+
+class Retrainer(Trainer):
+    """Trains trials of a finished study again.
+
+    Args:
+        replay: the study.
+        machine: workers and mode; default one worker here.
+    """
+
+    def __init__(self, replay: Replay, machine: Machine | None = None) -> None:
+        study = Study(replay.study, replay.dataset, machine or Machine.here(1))
+        super().__init__(study, replay.test)
+        self.replay = replay
 
 
 def joined(records: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

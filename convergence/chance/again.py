@@ -10,9 +10,8 @@ import numpy as np
 
 from convergence.chance.design import TOGETHER, Design
 from convergence.history import History
-from convergence.replay import EXACT, differing
+from convergence.replay import EXACT, Trainer, differing
 from convergence.study import Study
-from convergence.training.blocks import BlockRun, Want
 
 RERUNS = 3
 
@@ -71,14 +70,9 @@ def again(runner: Study, history: History, made: Design, count: int = RERUNS) ->
         history: what the trials left.
     """
     places = np.unique(np.linspace(0, len(history.trials) - 1, count).astype(int))
-    found = []
-    for place in places:
-        group = next(g for g in runner.plan.groups if runner.plan.trials[place] in g.trials)
-        population = runner.population(group)
-        lanes = runner.plan.lanes(group, (runner.plan.trials[place],))
-        want = Want(clean=runner.want.clean, predictions=False)
-        cadence = dataclasses.replace(runner.cadence, watched=())
-        now = BlockRun(population, lanes, runner.shared(population), cadence, want).run()
+    trainer, found = Trainer(runner), []
+    cadence = dataclasses.replace(runner.cadence, watched=())
+    for place in map(int, places):
         was = {name: history.arrays[name][[place]] for name in EXACT}
-        found.append(tuple(differing(was, now)))
+        found.append(tuple(differing(was, trainer.run([place], cadence))))
     return Again(tuple(map(int, places)), tuple(found), models(history, made))

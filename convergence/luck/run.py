@@ -11,8 +11,9 @@
 - ``crossed``: {inits, orders, init, order}, the last two with the `Crossed` parts (alone, others,
   together, total, effect, share, total_share) as intervals; None if not asked;
 - ``twins``: `Twins.to_json`: {rates: [...], own, steps, share, threshold, growth_threshold,
-  fastest, best, threshold_over_fastest}; None if not asked. Each of ``rates``: {rate, arm, twin,
-  growth: {rate, slopes, windows, healed, passing, pairs, trials}, relative, relative_step, bit_sd,
+  fastest, best, threshold_over_fastest, envelope}; None if not asked. ``envelope``: {rate, steps,
+  amplitude, low, median, high}, what rounding at every step does at the own rate, or None. Each
+  of ``rates``: {rate, arm, twin, growth: {rate, slopes, windows, healed, passing, pairs, trials}, relative, relative_step, bit_sd,
   seed_sd, ratio, moved, churn, seed_churn, pairs, trials, train, metric, distance: {low, median,
   high}: quartiles at ``steps``}. Every pair's distances are in ``twins.npz``;
 - ``consistency``: {field, doses: [{dose, arm, mean, sd, low, high, n, trials, warning}], slope,
@@ -51,6 +52,7 @@ from convergence.flags import Options
 from convergence.history import History
 from convergence.luck import wanted as wants
 from convergence.luck import words
+from convergence.luck.envelope import Repeated, repeated
 from convergence.plan import Plan
 from convergence.spec import Arm
 from convergence.study import Machine, Study
@@ -68,6 +70,7 @@ class Findings:
     sources: list[SourceSpread]
     crossed: InitByOrder | None
     twins: Twins | None
+    envelope: Repeated | None
     consistency: Consistency | None
     seeds: SeedsNeeded | None
 
@@ -94,8 +97,13 @@ def run(options: Options) -> None:
         rows = lab.arm_table(history, laboratory.study.run.metric, "clean")
         laboratory.close(
             summary(laboratory, found, rows, wanted.parts),
-            words.closing_text(laboratory.study.run, rows, **vars(found)),
+            words.closing_text(laboratory.study.run, rows, **_told(found)),
         )
+
+
+def _told(found: Findings) -> dict[str, Any]:
+    """What is told in words: the envelope is for a figure alone."""
+    return {name: value for name, value in vars(found).items() if name != "envelope"}
 
 
 def asked(laboratory: lab.Laboratory, made: Design) -> list[Question | Asked]:
@@ -115,12 +123,14 @@ def findings(laboratory: lab.Laboratory, history: History, made: Design, grids: 
         machine=Machine.here(laboratory.options.workers),
         populations=laboratory.populations,
     )
+    told_twins = twins(history, made, direction, grids) if made.rates else None
     return Findings(
         told=decide(history, asked(laboratory, made)),
         again=again(runner, history, made),
         sources=by_source(history, made, direction) if made.alone else [],
         crossed=init_by_order(history, made),
-        twins=twins(history, made, direction, grids) if made.rates else None,
+        twins=told_twins,
+        envelope=repeated(runner, history, told_twins) if told_twins else None,
         consistency=consistency(history, made) if made.doses else None,
         seeds=seeds_needed(history, made) if made.own else None,
     )
@@ -147,7 +157,9 @@ def summary(
         "sources": [one.to_json() for one in found.sources],
         "none_is_harmless": none_is_harmless(found.sources) if found.sources else "",
         "crossed": plain(found.crossed),
-        "twins": plain(found.twins),
+        "twins": found.twins.to_json() | {"envelope": plain(found.envelope)}
+        if found.twins
+        else None,
         "consistency": plain(found.consistency),
         "seeds_needed": plain(found.seeds),
     }

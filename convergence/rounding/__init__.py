@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from convergence.analysis.rounding import Judgement, judge
 from convergence.analysis.trajectory import OFFSETS
-from convergence.replay import Retrainer
+from convergence.replay import Trainer
 from convergence.rounding.courses import (
     HORIZON,
     Bare,
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 
-def examine(a: Retrainer, b: Retrainer, trials: Sequence[int], draws: int = 4) -> Judgement:
+def examine(a: Trainer, b: Trainer, trials: Sequence[int], draws: int = 4) -> Judgement:
     """Whether b's difference from a is rounding, both trained here; trials have one index in both.
 
     The studies' programs must have the same params.

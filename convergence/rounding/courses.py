@@ -14,7 +14,7 @@ from convergence.analysis.trajectory import OFFSETS, Trajectory, first_differing
 from convergence.models.base import leaf_path
 from convergence.packing import Packing
 from convergence.plan import Group
-from convergence.replay import Retrainer
+from convergence.replay import Trainer
 from convergence.reporting import files
 from convergence.training.population import Population
 from convergence.training.state import Lane, TrialState
@@ -81,7 +81,7 @@ class Setup:
         trials: their indices.
     """
 
-    retrainer: Retrainer
+    retrainer: Trainer
     trials: tuple[int, ...]
 
     @property
@@ -106,7 +106,7 @@ class Setup:
         return Bare(self.group.program, width, device, "vmap")
 
 
-def trace(retrainer: Retrainer, trials: Sequence[int], until: int = HORIZON) -> np.ndarray:
+def trace(retrainer: Trainer, trials: Sequence[int], until: int = HORIZON) -> np.ndarray:
     """float32[n, until, 2]: loss and gradient norm of each of the trials' first steps."""
     told = Setup(retrainer, tuple(trials)).course()
     return told.advance(told.initial(), 0, until).trace
@@ -176,7 +176,7 @@ def _put(values: np.ndarray, one: np.ndarray, place: int) -> np.ndarray:
 
 
 def trajectory(
-    retrainer: Retrainer,
+    retrainer: Trainer,
     trials: Sequence[int],
     *,
     starts: np.ndarray | None = None,

@@ -17,7 +17,7 @@ from convergence.analysis.trajectory import (
     envelope_of,
     unit,
 )
-from convergence.replay import Retrainer
+from convergence.replay import Trainer
 from convergence.rounding.courses import Bare, Setup, course, follow, trajectory
 from convergence.training.jitter import AMPLITUDE
 from convergence.training.population import Population
@@ -36,7 +36,7 @@ class Jittered:
     """
 
     def __init__(
-        self, retrainer: Retrainer, trials: Sequence[int], population: Population | None = None
+        self, retrainer: Trainer, trials: Sequence[int], population: Population | None = None
     ) -> None:
         self._setup = Setup(retrainer, tuple(trials))
         if population is None:
@@ -109,7 +109,7 @@ class Calibration:
 
 
 def calibrate(
-    retrainer: Retrainer,
+    retrainer: Trainer,
     trials: Sequence[int],
     widths: Sequence[int] = WIDTHS,
     jittered: Jittered | None = None,
@@ -155,7 +155,7 @@ def _size(ratios: np.ndarray) -> float:
 
 
 def envelope(
-    retrainer: Retrainer,
+    retrainer: Trainer,
     trials: Sequence[int],
     *,
     starts: np.ndarray | None = None,
