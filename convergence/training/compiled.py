@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -11,12 +11,24 @@ import jax
 
 
 class Compiled:
-    """A function compiled once for each device, called for many shards at once."""
+    """A function compiled once for each device, called for many shards at once.
+
+    Args:
+        function: what is compiled.
+        donate: arguments whose memory a call takes over.
+        once: it runs once a block: better compiled fast than run fast.
+        options: of the compiler, by name.
+    """
 
     def __init__(
-        self, function: Callable[..., Any], donate: tuple[int, ...] = (), once: bool = False
+        self,
+        function: Callable[..., Any],
+        donate: tuple[int, ...] = (),
+        once: bool = False,
+        options: Mapping[str, str | bool] | None = None,
     ) -> None:
         self._function = function
+        self._options = dict(options or {})
         self._donate = donate
         self._once = once
         self._compiled: dict[jax.Device, Future[Any]] = {}
@@ -26,11 +38,11 @@ class Compiled:
         self, device: jax.Device, arguments: tuple[Any, ...], start: Callable[..., Future[Any]]
     ) -> Any:
         """Traces for a device and has `start` compile; the form of what a call will give."""
-        # What runs once a block is better compiled fast than run fast.
-        fast: dict[str, str | bool] = {"xla_backend_optimization_level": "1"}
-        options = fast if self._once and device.platform == "cpu" else None
+        options = dict(self._options)
+        if self._once and device.platform == "cpu":
+            options = {"xla_backend_optimization_level": "1"} | options
         lowered = jax.jit(self._function, donate_argnums=self._donate).lower(*arguments)
-        self._compiled[device] = start(lambda: lowered.compile(compiler_options=options))
+        self._compiled[device] = start(lambda: lowered.compile(compiler_options=options or None))
         return lowered.out_info
 
     def has(self, device: jax.Device) -> bool:

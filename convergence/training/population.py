@@ -11,7 +11,7 @@ program partitioned over devices would be another program, with other fusions an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -51,6 +51,7 @@ class Population:
         lanes: lanes of a block (mode ``map``), or of each of its shards (``vmap``).
         workers: the device of each worker; on CPU one device as often as cores shall be used.
         mode: ``map`` (lanes of a shard in turn) or ``vmap`` (at once).
+        options: of the compiler, by name, for the program of the steps.
 
     Attributes:
         lanes: lanes of a block.
@@ -59,7 +60,12 @@ class Population:
     """
 
     def __init__(
-        self, program: Program, lanes: int, workers: Sequence[jax.Device], mode: str
+        self,
+        program: Program,
+        lanes: int,
+        workers: Sequence[jax.Device],
+        mode: str,
+        options: Mapping[str, str | bool] | None = None,
     ) -> None:
         self.program = program
         self.mode = mode
@@ -72,7 +78,7 @@ class Population:
         self._functions = {
             "initialise": Compiled(self._initialise, once=True),
             "twin": Compiled(self._twin, once=True),
-            "segment": Compiled(self._segment, donate=(3,)),
+            "segment": Compiled(self._segment, donate=(3,), options=options),
             "evaluate": Compiled(self._evaluate),
             "finish": Compiled(self._finish, once=True),
         }

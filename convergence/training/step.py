@@ -11,6 +11,7 @@ from convergence.losses import Loss
 from convergence.models import Model
 from convergence.optimizers import Optimizer
 from convergence.packing import Packing
+from convergence.training.jitter import GRADIENT, SEEN, Jitter, moved, rounded_update
 from convergence.training.state import Metrics, TrainState
 
 
@@ -24,6 +25,7 @@ class Algorithm(NamedTuple):
     accumulate: int
     clips: bool  # some arm of the study clips gradients
     packing: Packing  # how the state holds the params
+    jitters: bool = False  # random last bits at every step: `jitter`
 
 
 def global_norm(tree: Any) -> jax.Array:
@@ -109,6 +111,7 @@ def train_step(
     hyper: dict[str, jax.Array],
     rate: jax.Array,
     loss: jax.Array,
+    jitter: Jitter | None = None,
 ) -> tuple[TrainState, Metrics]:
     """The state after one step, and the step's loss and gradient norm.
 
@@ -121,9 +124,15 @@ def train_step(
         hyper: traced float32 scalars by name (`spec.TRACED`).
         rate: float32, this step's learning rate.
         loss: int32, index into the algorithm's losses.
+        jitter: this step's rounding, where the algorithm has any.
     """
     compute = _accumulated if algorithm.accumulate > 1 else _gradient
-    value, model_state, grads = compute(algorithm, state, x, y, key, hyper, loss)
+    seen = state
+    if jitter is not None:
+        seen = state._replace(params=moved(jitter, SEEN, state.params))
+    value, model_state, grads = compute(algorithm, seen, x, y, key, hyper, loss)
+    if jitter is not None:
+        grads = moved(jitter, GRADIENT, grads)
     norm = global_norm(grads)
     if algorithm.clips:
         limit = hyper["clip_norm"]
@@ -132,4 +141,6 @@ def train_step(
     params, opt_state = algorithm.optimizer.update(
         grads, state.opt_state, state.params, rate, value, hyper
     )
+    if jitter is not None:
+        params = rounded_update(jitter, params, state.params)
     return TrainState(params, opt_state, model_state), Metrics(value, norm)

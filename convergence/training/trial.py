@@ -16,6 +16,7 @@ from convergence.data.order import epoch_order
 from convergence.randomness import wrap
 from convergence.schedules import PLATEAU_WINDOW, plateau_add, plateau_close, plateau_init
 from convergence.training.fingerprint import fingerprint
+from convergence.training.jitter import of_step
 from convergence.training.program import Initialiser, Program, prepared_inputs, prepared_targets
 from convergence.training.record import empty_record, record_fingerprint, record_sketch
 from convergence.training.state import TRACE, Lane, Metrics, Shared, TrainState, TrialState
@@ -112,7 +113,10 @@ def advance(
         key = jax.random.fold_in(wrap(lane.keys["dropout"]), step.astype(jnp.uint32))
     rate = lane.hyper["learning_rate"] * shared.shapes[lane.schedule, step]
     rate = rate * state.plateau.control
-    train, told = train_step(algorithm, state.train, x, y, key, lane.hyper, rate, lane.loss)
+    jitter = of_step(lane, step) if algorithm.jitters else None
+    train, told = train_step(
+        algorithm, state.train, x, y, key, lane.hyper, rate, lane.loss, jitter
+    )
     good = jnp.isfinite(told.loss) & jnp.isfinite(told.grad_norm)
     state = TrialState(
         train=train,
