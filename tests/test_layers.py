@@ -29,6 +29,7 @@ LEVELS = (
     ("saved", "study", "live"),
     ("distribute", "results"),
     ("challenges", "prediction", "replay", "chance"),
+    ("rounding",),
     ("appraisal", "overview", "wording", "cache_entries", "verification"),
     ("report",),
     ("command", "compilation_cache"),

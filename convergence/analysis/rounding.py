@@ -1,6 +1,241 @@
-"""Whether a difference between two runs is rounding."""
+"""Whether the difference between two runs is rounding or a bug.
+
+Held against an envelope of repeated rounding from a common state, leaf by leaf and step by step:
+rounding's distances lie in the envelope wherever one looks, a bug's leave it somewhere – in the
+first steps, before growth has made both as large as they can become, or in the one leaf that it
+touches.
+"""
+
 from __future__ import annotations
-from typing import Any
-Judgement = Any
-def judge(*args: Any) -> Any: ...
-def judge_sketches(*args: Any) -> Any: ...
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+
+from convergence.analysis.trajectory import Envelope, Gap, Trajectory, gap
+
+Array = np.ndarray[Any, Any]
+Verdict = Literal["same bits", "rounding", "bug", "cannot tell"]
+
+# Decades by which a distance may exceed the envelope's median. Set on pairs of other studies than
+# those that they were tested on: tests/helpers/rounding_cases.py.
+ROUNDING_UP_TO, BUG_FROM = 1.0, 1.5
+SKETCH_ROUNDING_UP_TO, SKETCH_BUG_FROM = 0.5, 1.5
+# Of a leaf's distance, in units in the last place of all its elements: less is a few single bits.
+FLOOR = 0.3
+SKETCH_FLOOR = 2.0**-23  # of a sketch's length: its own rounding
+BAND = (0.05, 0.95)  # of the envelope, as the table of growth shows it
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """How far apart the runs are some steps after their common state.
+
+    Attributes:
+        step: steps since then.
+        distance: of all params, the median over trials.
+        low, median, high: of repeated rounding, over trials and draws.
+    """
+
+    step: int
+    distance: float
+    low: float
+    median: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What two runs' difference is.
+
+    Attributes:
+        verdict: ``same bits``, ``rounding``, ``bug`` or ``cannot tell``.
+        statistic: decades by which the distance exceeds repeated rounding's where it does most;
+            NaN where there is nothing to compare.
+        step: the first step in which the runs differ; None where none does.
+        leaf: path of the leaf where the excess is largest; empty where only sketches are there.
+        after: steps since the common state at which it is.
+        growth: distances over the steps.
+        trials: how many were compared.
+        amplitude: of the envelope's rounding, in words.
+    """
+
+    verdict: Verdict
+    statistic: float
+    step: int | None
+    leaf: str
+    after: int
+    growth: tuple[Growth, ...]
+    trials: int
+    amplitude: str
+
+    @property
+    def sentence(self) -> str:
+        """The verdict and what it rests on."""
+        last = self.growth[-1].step if self.growth else 0
+        if self.verdict == "same bits":
+            return f"The runs have the same bits, as far as they were followed ({last} steps)."
+        if np.isnan(self.statistic):
+            return "Rounding or a bug cannot be told: no step of both runs can be compared."
+        where = f" in {self.leaf}" if self.leaf else ""
+        begin = "" if self.step is None else f"The runs first differ in step {self.step}. "
+        size = f"{_times(self.statistic)} what repeated rounding makes"
+        found = f"at most {size} (most{where}, {self.after} steps from a common state)"
+        if self.verdict == "rounding":
+            return f"{begin}Their distance is {found}: rounding explains it."
+        if self.verdict == "bug":
+            place = f"{where}, {self.after} steps from a common state"
+            return f"{begin}Their distance{place} is {size}: rounding does not explain it."
+        return f"{begin}Their distance is {found}: too much to call it rounding, too little a bug."
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        told = dataclasses.asdict(self) | {"sentence": self.sentence}
+        told["growth"] = [dataclasses.asdict(row) for row in self.growth]
+        told["statistic"] = None if np.isnan(self.statistic) else self.statistic
+        return told
+
+
+def _times(decades: float) -> str:
+    factor = 10**decades
+    return f"{factor:.1f} times" if factor < 10 else f"{factor:.3g} times"
+
+
+def excess(apart: Gap, envelope: Envelope) -> Array:
+    """float64[k, L]: decades by which distances exceed the envelope's median, median over trials.
+
+    The median over trials is what tells: rounding exceeds now in one trial, now in another, a bug
+    in all. At offset 0, where the envelope has no width, units in the last place are the measure.
+    """
+    floor = FLOOR * envelope.unit
+    floor[:, 0] = envelope.unit[:, 0]
+    middle = _median(envelope.distance, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        decades = np.log10((apart.distance + floor) / (middle + floor))
+    # A leaf of zeros has no last place: there, any distance is more than rounding makes.
+    nothing = (floor == 0) & (middle == 0)
+    decades = np.where(nothing, np.where(apart.distance > 0, np.inf, 0.0), decades)
+    decades = np.where(np.isnan(apart.distance) | np.isnan(middle), np.nan, decades)
+    return _median(decades, 0)
+
+
+def _median(values: Array, axis: int) -> Array:
+    """The median of what is there; NaN, without a warning, where nothing is."""
+    there = (~np.isnan(values)).any(axis=axis)
+    filled = np.where(np.expand_dims(there, axis), values, 0.0)
+    return np.where(there, np.nanmedian(filled, axis=axis), np.nan)
+
+
+def verdict_of(statistic: float, up_to: float = ROUNDING_UP_TO, bug: float = BUG_FROM) -> Verdict:
+    """What an excess of so many decades is."""
+    if np.isnan(statistic):
+        return "cannot tell"
+    if statistic <= up_to:
+        return "rounding"
+    return "bug" if statistic >= bug else "cannot tell"
+
+
+def judge(a: Trajectory, b: Trajectory, envelope: Envelope) -> Judgement:
+    """Whether b's difference from a is rounding.
+
+    Args:
+        a, b: the same trials at the same steps from common states.
+        envelope: of repeated rounding around a.
+
+    Raises:
+        ValueError: they do not fit together.
+    """
+    return judge_gap(gap(a, b), envelope, a.offsets, a.leaves, a.starts, b.first)
+
+
+def judge_gap(
+    apart: Gap,
+    envelope: Envelope,
+    offsets: Array,
+    leaves: tuple[str, ...],
+    starts: Array,
+    first: Array,
+) -> Judgement:
+    """`judge`, from the distances alone.
+
+    Raises:
+        ValueError: the envelope is of other steps or leaves.
+    """
+    if apart.distance.shape != envelope.unit.shape:
+        raise ValueError("the envelope is of other trials, steps or leaves")
+    table = excess(apart, envelope)
+    growth = _growth(apart.distance, envelope.distance, offsets)
+    common: dict[str, Any] = {
+        "growth": growth,
+        "trials": len(apart.distance),
+        "amplitude": envelope.told,
+    }
+    if np.isnan(table).all():
+        return Judgement("cannot tell", float("nan"), None, "", 0, **common)
+    step = _first_step(apart.distance, offsets, starts, first)
+    k, leaf = np.unravel_index(np.nanargmax(table), table.shape)
+    statistic = float(table[k, leaf])
+    verdict: Verdict = "same bits" if step is None else verdict_of(statistic)
+    return Judgement(verdict, statistic, step, leaves[leaf], int(offsets[k]), **common)
+
+
+def _first_step(distance: Array, offsets: Array, starts: Array, first: Array) -> int | None:
+    """The first step in which some trial is known to differ."""
+    seen = [int(step) for step in first if step >= 0]
+    apart: Array = np.any(np.nan_to_num(distance) > 0, axis=2)
+    for trial, at in enumerate(apart):
+        if at.any():  # the step before the first state that differs, or an earlier one
+            seen.append(int(starts[trial] + max(int(offsets[at.argmax()]) - 1, 0)))
+    return min(seen) if seen else None
+
+
+def _growth(distance: Array, envelope: Array, offsets: Array) -> tuple[Growth, ...]:
+    """Whole distances over the steps that some trial reached."""
+    whole, around = (np.sqrt((one * one).sum(axis=-1)) for one in (distance, envelope))
+    rows = []
+    for k, offset in enumerate(offsets):
+        here, span = whole[:, k], around[:, :, k].ravel()
+        here, span = here[~np.isnan(here)], span[~np.isnan(span)]
+        if len(here) and len(span):
+            low, middle, high = np.quantile(span, (BAND[0], 0.5, BAND[1]))
+            told = (float(np.median(here)), float(low), float(middle), float(high))
+            rows.append(Growth(int(offset), *told))
+    return tuple(rows)
+
+
+def judge_sketches(a: Array, b: Array, envelope: Envelope) -> Judgement:
+    """Whether b's difference is rounding, where only sketches of b's params are there.
+
+    Coarser: a fault in one small leaf drowns in the others' rounding, and there is no common state
+    but the first.
+
+    Args:
+        a, b: float32[n, marks, 64], sketches of the same trials at steps 0, 1, 2, 4, …
+        envelope: of a's trials from step 0.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    marks = min(a.shape[1], b.shape[1], envelope.sketch.shape[2])
+    a, b, span = a[:, :marks], b[:, :marks], envelope.sketch[:, :, :marks]
+    there = (a != 0).any(axis=2) & (b != 0).any(axis=2) & ~np.isnan(span).any(axis=1)
+    apart = np.where(there, np.linalg.norm(b - a, axis=2), np.nan)
+    return judge_sketch_gap(apart, np.linalg.norm(a, axis=2), span, envelope.told)
+
+
+def judge_sketch_gap(apart: Array, length: Array, span: Array, told: str) -> Judgement:
+    """`judge_sketches`, from distances, lengths [n, marks] and the envelope's [n, draws, marks]."""
+    steps = np.array([0, *(2**k for k in range(apart.shape[1] - 1))])
+    floor = SKETCH_FLOOR * length
+    middle = _median(span, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        decades = _median(np.log10((apart + floor) / (middle + floor)), 0)
+    growth = _growth(apart[..., None], span[..., None], steps)
+    if np.isnan(decades).all():
+        return Judgement("cannot tell", float("nan"), None, "", 0, growth, len(apart), told)
+    k = int(np.nanargmax(decades))
+    differs = (np.nan_to_num(apart) > 0).any(axis=0)
+    step = max(int(steps[differs.argmax()]) - 1, 0) if differs.any() else None
+    verdict: Verdict = "same bits"
+    if step is not None:
+        verdict = verdict_of(float(decades[k]), SKETCH_ROUNDING_UP_TO, SKETCH_BUG_FROM)
+    return Judgement(verdict, float(decades[k]), step, "", int(steps[k]), growth, len(apart), told)

@@ -61,7 +61,9 @@ class Trajectory:
         try:
             leaves = tuple(map(str, arrays["leaves"]))
             values = tuple(arrays[f"leaf {k:04}"] for k in range(len(leaves)))
-            whole = {name: arrays[name] for name in ("trials", "starts", "offsets", "done", "first")}
+            whole = {
+                name: arrays[name] for name in ("trials", "starts", "offsets", "done", "first")
+            }
             found = cls(**whole, leaves=leaves, values=values, sketches=arrays["sketches"])
         except KeyError as error:
             raise ValueError(f"a trajectory without {error.args[0]!r}") from error
@@ -166,12 +168,21 @@ class Envelope:
     told: str
 
 
+def sketches_apart(a: Trajectory, b: Trajectory) -> Array:
+    """float64[n, marks]: distances of two trajectories' sketches, NaN where none was taken."""
+    taken = (a.sketches != 0).any(axis=2) & (b.sketches != 0).any(axis=2)
+    apart = np.linalg.norm(b.sketches.astype(np.float64) - a.sketches, axis=2)
+    return np.where(taken, apart, np.nan)
+
+
 def envelope_of(a: Trajectory, draws: list[Trajectory], amplitude: float, told: str) -> Envelope:
     """The envelope that runs with repeated rounding span around a."""
     gaps = [gap(a, one) for one in draws]
-    apart = [np.linalg.norm(one.sketches.astype(np.float64) - a.sketches, axis=2) for one in draws]
+    apart = [sketches_apart(a, one) for one in draws]
     return Envelope(
-        *(np.stack([getattr(g, n) for g in gaps], axis=1) for n in ("distance", "along", "shrunk")),
+        distance=np.stack([one.distance for one in gaps], axis=1),
+        along=np.stack([one.along for one in gaps], axis=1),
+        shrunk=np.stack([one.shrunk for one in gaps], axis=1),
         unit=unit(a),
         sketch=np.stack(apart, axis=1),
         amplitude=amplitude,

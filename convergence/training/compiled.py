@@ -28,7 +28,7 @@ class Compiled:
         options: Mapping[str, str | bool] | None = None,
     ) -> None:
         self._function = function
-        self._options = dict(options or {})
+        self._options: dict[str, str | bool] = dict(options or {})
         self._donate = donate
         self._once = once
         self._compiled: dict[jax.Device, Future[Any]] = {}
@@ -40,7 +40,7 @@ class Compiled:
         """Traces for a device and has `start` compile; the form of what a call will give."""
         options = dict(self._options)
         if self._once and device.platform == "cpu":
-            options = {"xla_backend_optimization_level": "1"} | options
+            options.setdefault("xla_backend_optimization_level", "1")
         lowered = jax.jit(self._function, donate_argnums=self._donate).lower(*arguments)
         self._compiled[device] = start(lambda: lowered.compile(compiler_options=options or None))
         return lowered.out_info

@@ -114,9 +114,7 @@ def advance(
     rate = lane.hyper["learning_rate"] * shared.shapes[lane.schedule, step]
     rate = rate * state.plateau.control
     jitter = of_step(lane, step) if algorithm.jitters else None
-    train, told = train_step(
-        algorithm, state.train, x, y, key, lane.hyper, rate, lane.loss, jitter
-    )
+    train, told = train_step(algorithm, state.train, x, y, key, lane.hyper, rate, lane.loss, jitter)
     good = jnp.isfinite(told.loss) & jnp.isfinite(told.grad_norm)
     state = TrialState(
         train=train,

@@ -9,44 +9,38 @@ leaves a file for each in FOLDER, the second judges all that are there and print
 
 from __future__ import annotations
 
-import dataclasses
+import math
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from helpers.rounding_studies import BIAS_DECAY, CALIBRATION, REPORTED, STUDIES, Trainer
+from helpers.rounding_studies import BIAS_DECAY, REPORTED, Trainer
 
-from convergence.analysis.trajectory import Envelope, Gap, gap
+from convergence.analysis.rounding import Judgement, judge_gap, judge_sketch_gap
+from convergence.analysis.trajectory import Envelope, Gap, Trajectory, gap, sketches_apart
 from convergence.reporting import files
-from convergence.rounding import (
-    Jittered,
-    calibrate,
-    envelope,
-    trace,
-    trajectory,
-)
+from convergence.rounding import Calibration, Jittered, calibrate, envelope, trace, trajectory
 from convergence.training.state import Lane
 
 SEEDS = 4  # of a pair
 UNTIL = 64  # steps in which the first difference is looked for
 SETUPS = 12  # of a study: each rate twice, with other seeds
 VARIATIONS = ("vmap 2", "vmap 3", "unrolled", "fusion emitters off", "order of a sum", "fast math")
+FEWER = ("vmap 2", "order of a sum", "fast math")  # where thresholds are set
 CALIBRATED = (1, 4)  # widths of vmap that set the amplitude
+
+Bug = Callable[[Trainer, int, Lane], Lane]
 
 
 def _hyper(lane: Lane, **values: float) -> Lane:
     return lane._replace(hyper=lane.hyper | {k: np.float32(v) for k, v in values.items()})
 
 
-def _scaled(name: str, factor: float) -> Any:
-    def bug(trainer: Trainer, trial: int, lane: Lane) -> Lane:
-        return _hyper(lane, **{name: lane.hyper[name] * factor})
-
-    return bug
+def _scaled(name: str, factor: float) -> Bug:
+    return lambda trainer, trial, lane: _hyper(lane, **{name: lane.hyper[name] * factor})
 
 
 def _late(trainer: Trainer, trial: int, lane: Lane) -> Lane:
@@ -66,10 +60,10 @@ def _wrong_labels(trainer: Trainer, trial: int, lane: Lane) -> Lane:
     return lane._replace(targets=targets)
 
 
-def _bugs(trainer: Trainer, sign: int) -> dict[str, Any]:
+def bugs(trainer: Trainer, sign: int) -> dict[str, Bug | None]:
     """A study's bugs by name; None: in the course, not in the inputs."""
     adam = trainer.case.train.optimizer != "momentum"
-    found = {
+    found: dict[str, Bug | None] = {
         "rate ±1 %": _scaled("learning_rate", 1 + 0.01 * sign),
         "momentum ±1 %": _scaled("beta1" if adam else "momentum", 1 + 0.01 * sign),
         "no decay on biases": lambda t, k, lane: _hyper(lane, **{BIAS_DECAY: 0.0}),
@@ -84,94 +78,145 @@ def _bugs(trainer: Trainer, sign: int) -> dict[str, Any]:
     return found
 
 
+class Setup:
+    """Some seeds of one arm, from which pairs are made.
+
+    Args:
+        trainer: of the study.
+        number: of the setup: an arm and seeds.
+        shaken: made for another setup of the study.
+        calibration: of the study's first setup.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        number: int,
+        shaken: Jittered | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
+        rates = trainer.case.rates
+        reported = trainer.name in REPORTED
+        begin = 32 * (not reported) + SEEDS * (number // len(rates))
+        self.trainer, self.number, self.rate = trainer, number, rates[number % len(rates)]
+        self.trials = trainer.trials(number % len(rates), range(begin, begin + SEEDS))
+        own = trainer.retrainer
+        self.shaken = Jittered(own, self.trials, shaken and shaken.population)
+        self.calibration = calibration or calibrate(own, self.trials, CALIBRATED, self.shaken)
+        self._against = trace(own, self.trials, UNTIL)
+        self._spans: dict[tuple[int, ...], tuple[Trajectory, Envelope]] = {}
+
+    def span(self, starts: np.ndarray) -> tuple[Trajectory, Envelope]:
+        """The trials' own trajectory and envelope from these starts."""
+        key = tuple(map(int, starts))
+        if key not in self._spans:
+            own = self.trainer.retrainer
+            self._spans[key] = (
+                trajectory(own, self.trials, starts=starts),
+                envelope(
+                    own,
+                    self.trials,
+                    starts=starts,
+                    amplitude=self.calibration.amplitude,
+                    jittered=self.shaken,
+                ),
+            )
+        return self._spans[key]
+
+    def pair(self, how: str, bug: Bug | None = None, dropped: bool = False) -> dict[str, Any]:
+        """What there is to judge of the trials and their like with a variation and a bug."""
+        taken = self.trainer.course(self.trials, how, bug, dropped)
+        other = trajectory(self.trainer.retrainer, self.trials, against=self._against, taken=taken)
+        base, span = self.span(other.starts)
+        told = {
+            "how": how,
+            "study": self.trainer.name,
+            "rate": self.rate,
+            "first": other.first,
+            "starts": base.starts,
+            "offsets": base.offsets,
+            "leaves": np.array(base.leaves),
+            "sketch": sketches_apart(base, other),
+            "sketch length": np.linalg.norm(base.sketches.astype(float), axis=2),
+        }
+        told |= {f"gap {k}": v for k, v in vars(gap(base, other)).items()}
+        return told | {f"envelope {k}": v for k, v in vars(span).items()}
+
+
+def judged(told: dict[str, Any], sketches: bool = False) -> Judgement:
+    """The judgement of a pair, by params or by sketches alone."""
+    fields = {k.removeprefix("envelope "): v for k, v in told.items() if k.startswith("envelope")}
+    span = Envelope(**fields | {"amplitude": float(fields["amplitude"]), "told": ""})
+    if sketches:
+        return judge_sketch_gap(told["sketch"], told["sketch length"], span.sketch, "")
+    apart = Gap(*(told[f"gap {name}"] for name in ("distance", "along", "shrunk")))
+    leaves = tuple(map(str, told["leaves"]))
+    return judge_gap(apart, span, told["offsets"], leaves, told["starts"], told["first"])
+
+
 def measure(folder: Path, name: str, first: int = 0, count: int = SETUPS) -> None:
     """Trains the pairs of some setups of a study and writes what is to be judged."""
-    trainer = Trainer(name)
-    reported = name in REPORTED
-    ways = [*VARIATIONS, *(["convolution"] if trainer.case.model.model == "cnn" else [])]
-    if not reported:
-        ways = ["vmap 2", "order of a sum", "fast math", *ways[6:]]
-    equal: set[str] = set()
-    shaken: Jittered | None = None
-    amplitude: tuple[float, str] | None = None
+    trainer, setup = Trainer(name), None
+    ways = list(VARIATIONS if name in REPORTED else FEWER)
+    ways += ["convolution"] if trainer.case.model.model == "cnn" else []
     for number in range(first, first + count):
-        arm = number % len(trainer.case.rates)
-        begin = 32 * (not reported) + SEEDS * (number // len(trainer.case.rates))
-        trials = trainer.trials(arm, range(begin, begin + SEEDS))
         clock = time.perf_counter()
-        shaken = Jittered(trainer.retrainer, trials, shaken and shaken.population)
-        if amplitude is None:
-            amplitude = dataclasses.astuple(
-                calibrate(trainer.retrainer, trials, CALIBRATED, shaken)
-            )
-            print(name, amplitude[1], f"{time.perf_counter() - clock:.0f} s", flush=True)
-        against = trace(trainer.retrainer, trials, UNTIL)
-        spans: dict[tuple[int, ...], tuple[Any, Envelope]] = {}
+        setup = Setup(trainer, number, setup and setup.shaken, setup.calibration if setup else None)
 
-        def pair(
-            truth: str,
-            kind: str,
-            how: str,
-            bug: Any = None,
-            dropped: bool = False,
-            trials: tuple[int, ...] = trials,
-            against: np.ndarray = against,
-            spans: dict[tuple[int, ...], Any] = spans,
-            number: int = number,
-            arm: int = arm,
-            shaken: Jittered = shaken,
-        ) -> bool:
-            taken = trainer.course(trials, how, bug, dropped)
-            other = trajectory(trainer.retrainer, trials, against=against, taken=taken)
-            place = folder / f"{name} {number:02} {truth} {kind} by {how or 'itself'}.npz".replace(
-                " ", "_"
-            )
-            same = bool((other.first < 0).all())
-            starts = tuple(map(int, other.starts))
-            if starts not in spans:
-                base = trajectory(trainer.retrainer, trials, starts=other.starts)
-                span = envelope(
-                    trainer.retrainer,
-                    trials,
-                    starts=other.starts,
-                    amplitude=amplitude[0],  # type: ignore[index]
-                    jittered=shaken,
-                )
-                spans[starts] = base, span
-            base, span = spans[starts]
-            told = {
-                "truth": truth,
-                "kind": kind,
-                "how": how,
-                "study": name,
-                "rate": trainer.case.rates[arm],
-                "same": same,
-                "first": other.first,
-                "leaves": np.array(base.leaves),
-                "sketch": np.linalg.norm(other.sketches.astype(float) - base.sketches, axis=2),
-            }
-            told |= {f"gap {k}": v for k, v in vars(gap(base, other)).items()}
-            told |= {f"envelope {k}": v for k, v in vars(span).items()}
-            files.write_npz(place, told)
-            return same
+        def write(truth: str, kind: str, told: dict[str, Any], number: int = number) -> None:
+            place = f"{name} {number:02} {truth} {kind} by {told['how'] or 'itself'}.npz"
+            files.write_npz(folder / place.replace(" ", "_"), told | {"truth": truth, "kind": kind})
 
-        for how in ways:
-            if how not in equal and pair("rounding", how, how):
-                equal.add(how)  # it changes no bit here: not asked again
+        for how in list(ways):
+            told = setup.pair(how)
+            write("rounding", how, told)
+            if judged(told).verdict == "same bits":
+                ways.remove(how)  # it changes no bit of this study: not asked again
                 print(name, how, "leaves all bits as they are", flush=True)
-        bugs = _bugs(trainer, 1 if number % 2 else -1)
-        there = [way for way in ways if way not in equal]
         # Alternately by the same executable, and with another rounding besides.
-        for place, (kind, bug) in enumerate(bugs.items()):
+        for place, (kind, bug) in enumerate(bugs(trainer, 1 if number % 2 else -1).items()):
             turn = (place + number) % 4
             if turn in (0, 2):
-                how = there[(place + number) % len(there)] if turn else ""
-                pair("bug", kind, how, bug, dropped=bug is None)
+                how = ways[(place + number) % len(ways)] if turn else ""
+                write("bug", kind, setup.pair(how, bug, dropped=bug is None))
         print(name, number, f"{time.perf_counter() - clock:.0f} s", flush=True)
+        print(name, setup.calibration.told, flush=True)
+
+
+def pairs(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All pairs in a folder, by name; those of equal bits too."""
+    for path in sorted(folder.glob("*.npz")):
+        yield path.stem, files.read_npz(path)
+
+
+def table(folder: Path, sketches: bool = False) -> Iterator[str]:
+    """Verdicts by truth and kind, as lines of Markdown."""
+    counts: dict[tuple[str, str], dict[str, int]] = {}
+    sizes: dict[tuple[str, str], list[float]] = {}
+    for _, told in pairs(folder):
+        found = judged(told, sketches)
+        truth, kind = str(told["truth"]), str(told["kind"])
+        for key in ((truth, kind), (truth, "all")):
+            row = counts.setdefault(key, {})
+            row[found.verdict] = row.get(found.verdict, 0) + 1
+            if found.verdict != "same bits" and not math.isnan(found.statistic):
+                sizes.setdefault(key, []).append(found.statistic)
+    yield "| truth | kind | rounding | cannot tell | bug | equal bits | excess, decades |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
+    for key in sorted(counts):
+        row = [str(counts[key].get(v, 0)) for v in ("rounding", "cannot tell", "bug", "same bits")]
+        there = sizes.get(key, [])
+        span = f"{min(there):.2f} to {max(there):.2f}" if there else ""
+        yield "| " + " | ".join([*key, *row, span]) + " |"
 
 
 if __name__ == "__main__":
+    where = Path(sys.argv[2])
     if sys.argv[1] == "measure":
-        where = Path(sys.argv[2])
         where.mkdir(parents=True, exist_ok=True)
         measure(where, sys.argv[3], *map(int, sys.argv[4:]))
+    else:
+        for alone in (False, True):
+            print("\nby sketches alone" if alone else "by params", flush=True)
+            for line in table(where, alone):
+                print(line)
