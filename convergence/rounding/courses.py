@@ -99,7 +99,7 @@ class Setup:
         population = population or self.retrainer.population(self.trials[0])
         return course(population, self.lanes(), self.retrainer.study.shared(population))
 
-    def widened(self, width: int) -> Population:
+    def widened(self, width: int) -> Bare:
         """The same program with as many lanes side by side."""
         device = self.retrainer.study.machine.workers[:1]
         return Bare(self.group.program, width, device, "vmap")

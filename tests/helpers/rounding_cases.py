@@ -4,7 +4,7 @@
     PYTHONPATH=tests python -m helpers.rounding_cases judge FOLDER
 
 The first trains a study's pairs (`rounding_studies.REPORTED` or `CALIBRATION`; setups FIRST …) and
-leaves a file for each in FOLDER, the second judges all that are there and prints the table.
+leaves a file for each in FOLDER (a setup that is there whole is left out), the second judges all that are there and prints the table.
 """
 
 from __future__ import annotations
@@ -160,6 +160,9 @@ def measure(folder: Path, name: str, first: int = 0, count: int = SETUPS) -> Non
     ways = list(VARIATIONS if name in REPORTED else FEWER)
     ways += ["convolution"] if trainer.case.model.model == "cnn" else []
     for number in range(first, first + count):
+        done = folder / f"{name} {number:02}.done".replace(" ", "_")
+        if done.exists():
+            continue
         clock = time.perf_counter()
         setup = Setup(trainer, number, setup and setup.shaken, setup.calibration if setup else None)
 
@@ -179,6 +182,7 @@ def measure(folder: Path, name: str, first: int = 0, count: int = SETUPS) -> Non
             if turn in (0, 2):
                 how = ways[(place + number) % len(ways)] if turn else ""
                 write("bug", kind, setup.pair(how, bug, dropped=bug is None))
+        files.write_text(done, "")
         print(name, number, f"{time.perf_counter() - clock:.0f} s", flush=True)
         print(name, setup.calibration.told, flush=True)
 
