@@ -15,7 +15,7 @@ from helpers.rounding_studies import REPORTED
 
 from convergence import rounding
 from convergence.analysis.rounding import Judgement, judge
-from convergence.analysis.trajectory import Trajectory, gap
+from convergence.analysis.trajectory import Trajectory, distances
 from convergence.replay import Replay, Retrainer
 from convergence.reporting import files
 from convergence.rounding import Jittered, Setup, envelope, trace, trajectory
@@ -90,10 +90,10 @@ def verdict(taken: Any = None, population: Any = None) -> Judgement:
 def test_amplitude_zero_is_another_compilation_of_the_same_trial() -> None:
     """Protects the envelope's centre: no noise leaves at most what compiling anew makes."""
     (still,) = shaken().run(None, OFFSETS, 1, 0.0)
-    apart = gap(own(), still)
+    apart = distances(own(), still)
     (moved,) = shaken().run(None, OFFSETS, 1, 1.0)
-    assert np.median(gap(own(), moved).distance[:, 1:]) > 0
-    assert np.median(apart.distance) <= np.median(gap(own(), moved).distance)
+    assert np.median(distances(own(), moved)[:, 1:]) > 0
+    assert np.median(apart) <= np.median(distances(own(), moved))
 
 
 def test_a_step_moves_last_bits_alone() -> None:
@@ -126,15 +126,15 @@ def test_rounding_begins_at_the_common_state() -> None:
     for a, b, c in zip(base.values, found.values, whole.values):
         assert a[:, 0].tobytes() == b[:, 0].tobytes()
         assert a[0].tobytes() == c[0].tobytes()
-    assert (gap(base, found).distance[:, 2:4].sum(axis=(1, 2)) > 0).all()
+    assert (distances(base, found)[:, 2:4].sum(axis=(1, 2)) > 0).all()
 
 
 def test_a_diverging_trial_is_left_out() -> None:
     """Protects the statistics from trials that end: what is past their end tells nothing."""
     found = own(HOT)
     assert not found.there()[:, -1].any()
-    told = gap(found, found)
-    assert np.isnan(told.distance[:, -1]).all()
+    told = distances(found, found)
+    assert np.isnan(told[:, -1]).all()
 
 
 def test_a_width_of_vmap_is_rounding() -> None:
@@ -175,7 +175,7 @@ def test_a_trajectory_passes_through_a_file(tmp_path: Path) -> None:
     """Protects the hand-over between processes, and tells a damaged file."""
     rounding.save(tmp_path / "a.npz", own())
     back = rounding.load(tmp_path / "a.npz")
-    assert (gap(own(), back).distance == 0).all()
+    assert (distances(own(), back) == 0).all()
     files.write_npz(tmp_path / "b.npz", {"trials": np.arange(3)})
     with pytest.raises(files.CorruptFile, match="without"):
         rounding.load(tmp_path / "b.npz")

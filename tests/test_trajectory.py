@@ -7,7 +7,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from convergence.analysis.trajectory import Trajectory, envelope_of, first_differing, fits, gap
+from convergence.analysis.trajectory import (
+    Trajectory,
+    distances,
+    envelope_of,
+    first_differing,
+    fits,
+)
 
 OFFSETS = np.array([0, 1, 4])
 
@@ -57,22 +63,17 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         Trajectory.of(arrays | {"leaf 0000": arrays["leaf 0000"].astype(np.float64)})
 
 
-def test_a_gap_is_what_it_says() -> None:
-    """Protects the measures: Euclidean, along the way and along the params; none once ended."""
+def test_distances_are_taken_leaf_by_leaf() -> None:
+    """Protects the measure: Euclidean, of one leaf; nothing once a trial has ended."""
     a = made()
-    kernel = a.values[1]
-    further = kernel + np.float32(0.5) * (kernel - kernel[:, :1])
     done = a.done.copy()
     done[1, 2] = 3  # the second trial ended before
-    b = dataclasses.replace(a, values=(a.values[0] * np.float32(1.25), further), done=done)
-    found = gap(a, b)
-    assert np.isnan(found.distance[1, 2]).all()
-    assert not np.isnan(found.distance[0]).any()
-    shrunk = 0.25 * np.linalg.norm(a.values[0][0, 1].astype(float))
-    assert found.distance[0, 1, 0] == pytest.approx(shrunk)
-    assert found.shrunk[0, :, 0] == pytest.approx(0.25)
-    assert found.along[0, 1:, 1] == pytest.approx(0.5, rel=1e-5)
-    assert found.along[0, 0, 1] == 0  # no way gone yet
+    b = dataclasses.replace(a, values=(a.values[0] * np.float32(1.25), a.values[1]), done=done)
+    found = distances(a, b)
+    assert np.isnan(found[1, 2]).all()
+    assert not np.isnan(found[0]).any()
+    assert found[0, 1, 0] == pytest.approx(np.linalg.norm(a.values[0][0, 1].astype(float)) / 4)
+    assert (found[0, :, 1] == 0).all()
 
 
 def test_a_diverged_trial_tells_nothing() -> None:
@@ -80,9 +81,9 @@ def test_a_diverged_trial_tells_nothing() -> None:
     a = made()
     values = a.values[0].copy()
     values[0, 2, 1] = np.inf
-    found = gap(a, dataclasses.replace(a, values=(values, a.values[1])))
-    assert np.isnan(found.distance[0, 2, 0])
-    assert found.distance[1, 2, 0] == 0
+    found = distances(a, dataclasses.replace(a, values=(values, a.values[1])))
+    assert np.isnan(found[0, 2, 0])
+    assert found[1, 2, 0] == 0
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_what_cannot_be_compared_says_why(other: Trajectory, why: str) -> None:
     """Protects the user from a comparison of things that are not the same."""
     assert why in fits(made(), other)
     with pytest.raises(ValueError, match=why):
-        gap(made(), other)
+        distances(made(), other)
 
 
 def test_the_first_differing_step_is_found_by_bits() -> None:
@@ -117,7 +118,7 @@ def test_an_envelope_keeps_draws_apart() -> None:
     a, draws = made(), [made(seed) for seed in (1, 2, 3)]
     found = envelope_of(a, draws, 0.5, "told")
     assert found.distance.shape == (2, 3, len(OFFSETS), 2)
-    assert np.array_equal(found.distance[:, 1], gap(a, draws[1]).distance)
+    assert np.array_equal(found.distance[:, 1], distances(a, draws[1]))
     assert found.sketch.shape == (2, 3, 4)
     spacing = np.spacing(np.abs(a.values[1][1, 2])).astype(float)
     assert found.unit[1, 2, 1] == pytest.approx(np.linalg.norm(spacing))

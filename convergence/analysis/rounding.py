@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from convergence.analysis.trajectory import Envelope, Gap, Trajectory, gap
+from convergence.analysis.trajectory import Envelope, Trajectory, distances
 
 Array = np.ndarray[Any, Any]
 Verdict = Literal["same bits", "rounding", "bug", "cannot tell"]
 
-# Decades by which a distance may exceed the envelope's median. Set on pairs of other studies than
+# Decades by which a distance may exceed the envelope's largest. Set on pairs of other studies than
 # those that they were tested on: tests/helpers/rounding_cases.py.
 ROUNDING_UP_TO, BUG_FROM = 1.0, 1.5
 SKETCH_ROUNDING_UP_TO, SKETCH_BUG_FROM = 0.5, 1.5
@@ -102,29 +102,39 @@ def _times(decades: float) -> str:
     return f"{factor:.1f} times" if factor < 10 else f"{factor:.3g} times"
 
 
-def excess(apart: Gap, envelope: Envelope) -> Array:
-    """float64[k, L]: decades by which distances exceed the envelope's median, median over trials.
+def excess(apart: Array, envelope: Envelope) -> Array:
+    """float64[k, L]: decades by which distances exceed the envelope's largest, in most trials.
 
-    The median over trials is what tells: rounding exceeds now in one trial, now in another, a bug
-    in all. At offset 0, where the envelope has no width, units in the last place are the measure.
+    Near the onset of chaos a last bit now and then tips something over (a unit, a small gradient's
+    sign), and the distance leaps by decades: in some draws and in some trials, as chance has it. So
+    the measure is the farthest of a trial's draws, and the lower median over trials: a bug
+    exceeds in all. At offset 0, where the envelope has no width, units in the last place are the
+    measure.
     """
     floor = FLOOR * envelope.unit
     floor[:, 0] = envelope.unit[:, 0]
-    middle = _median(envelope.distance, 1)
+    farthest = _farthest(envelope.distance)
     with np.errstate(divide="ignore", invalid="ignore"):
-        decades = np.log10((apart.distance + floor) / (middle + floor))
+        decades = np.log10((apart + floor) / (farthest + floor))
     # A leaf of zeros has no last place: there, any distance is more than rounding makes.
-    nothing = (floor == 0) & (middle == 0)
-    decades = np.where(nothing, np.where(apart.distance > 0, np.inf, 0.0), decades)
-    decades = np.where(np.isnan(apart.distance) | np.isnan(middle), np.nan, decades)
-    return _median(decades, 0)
+    nothing = (floor == 0) & (farthest == 0)
+    decades = np.where(nothing, np.where(apart > 0, np.inf, 0.0), decades)
+    decades = np.where(np.isnan(apart) | np.isnan(farthest), np.nan, decades)
+    return _lower_median(decades)
 
 
-def _median(values: Array, axis: int) -> Array:
-    """The median of what is there; NaN, without a warning, where nothing is."""
-    there = (~np.isnan(values)).any(axis=axis)
-    filled = np.where(np.expand_dims(there, axis), values, 0.0)
-    return np.where(there, np.nanmedian(filled, axis=axis), np.nan)
+def _farthest(distance: Array) -> Array:
+    """The largest over draws (axis 1); NaN where no draw tells."""
+    there = ~np.isnan(distance)
+    return np.where(there.any(axis=1), np.where(there, distance, 0.0).max(axis=1), np.nan)
+
+
+def _lower_median(values: Array) -> Array:
+    """The middle one over trials (axis 0) of those that are there, of two the smaller."""
+    there = (~np.isnan(values)).sum(axis=0)
+    ordered = np.sort(values, axis=0)  # NaN last
+    middle = np.maximum(there - 1, 0) // 2
+    return np.take_along_axis(ordered, middle[None], axis=0)[0]
 
 
 def verdict_of(statistic: float, up_to: float = ROUNDING_UP_TO, bug: float = BUG_FROM) -> Verdict:
@@ -146,34 +156,34 @@ def judge(a: Trajectory, b: Trajectory, envelope: Envelope) -> Judgement:
     Raises:
         ValueError: they do not fit together.
     """
-    return judge_gap(gap(a, b), envelope, a.offsets, a.leaves, a.starts, b.first)
+    return judge_distances(distances(a, b), envelope, a.offsets, a.leaves, a.starts, b.first)
 
 
-def judge_gap(
-    apart: Gap,
+def judge_distances(
+    apart: Array,
     envelope: Envelope,
     offsets: Array,
     leaves: tuple[str, ...],
     starts: Array,
     first: Array,
 ) -> Judgement:
-    """`judge`, from the distances alone.
+    """`judge`, from the distances float64[n, k, L] alone.
 
     Raises:
         ValueError: the envelope is of other steps or leaves.
     """
-    if apart.distance.shape != envelope.unit.shape:
+    if apart.shape != envelope.unit.shape:
         raise ValueError("the envelope is of other trials, steps or leaves")
     table = excess(apart, envelope)
-    growth = _growth(apart.distance, envelope.distance, offsets)
+    growth = _growth(apart, envelope.distance, offsets)
     common: dict[str, Any] = {
         "growth": growth,
-        "trials": len(apart.distance),
+        "trials": len(apart),
         "amplitude": envelope.told,
     }
     if np.isnan(table).all():
         return Judgement("cannot tell", float("nan"), None, "", 0, **common)
-    step = _first_step(apart.distance, offsets, starts, first)
+    step = _first_step(apart, offsets, starts, first)
     k, leaf = np.unravel_index(np.nanargmax(table), table.shape)
     statistic = float(table[k, leaf])
     verdict: Verdict = "same bits" if step is None else verdict_of(statistic)
@@ -219,16 +229,16 @@ def judge_sketches(a: Array, b: Array, envelope: Envelope) -> Judgement:
     a, b, span = a[:, :marks], b[:, :marks], envelope.sketch[:, :, :marks]
     there = (a != 0).any(axis=2) & (b != 0).any(axis=2) & ~np.isnan(span).any(axis=1)
     apart = np.where(there, np.linalg.norm(b - a, axis=2), np.nan)
-    return judge_sketch_gap(apart, np.linalg.norm(a, axis=2), span, envelope.told)
+    return judge_sketch_distances(apart, np.linalg.norm(a, axis=2), span, envelope.told)
 
 
-def judge_sketch_gap(apart: Array, length: Array, span: Array, told: str) -> Judgement:
+def judge_sketch_distances(apart: Array, length: Array, span: Array, told: str) -> Judgement:
     """`judge_sketches`, from distances, lengths [n, marks] and the envelope's [n, draws, marks]."""
     steps = np.array([0, *(2**k for k in range(apart.shape[1] - 1))])
     floor = SKETCH_FLOOR * length
-    middle = _median(span, 1)
+    farthest = _farthest(span)
     with np.errstate(divide="ignore", invalid="ignore"):
-        decades = _median(np.log10((apart + floor) / (middle + floor)), 0)
+        decades = _lower_median(np.log10((apart + floor) / (farthest + floor)))
     growth = _growth(apart[..., None], span[..., None], steps)
     if np.isnan(decades).all():
         return Judgement("cannot tell", float("nan"), None, "", 0, growth, len(apart), told)

@@ -96,24 +96,8 @@ def first_differing(a: Array, b: Array) -> Array:
     return np.where(differs.any(axis=1), differs.argmax(axis=1), -1) if length else -np.ones(len(a))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Gap:
-    """How far a trajectory lies from another, leaf by leaf; NaN where one had ended.
-
-    Attributes:
-        distance: float64[n, k, L], Euclidean.
-        along: the difference's coefficient along the way gone since the start: .01 where b goes a
-            hundredth further in a's direction; it tells a wrong step size.
-        shrunk: its coefficient along the params themselves; it tells a wrong decay.
-    """
-
-    distance: Array
-    along: Array
-    shrunk: Array
-
-
-def gap(a: Trajectory, b: Trajectory) -> Gap:
-    """Where b is, seen from a.
+def distances(a: Trajectory, b: Trajectory) -> Array:
+    """float64[n, k, L]: Euclidean distances leaf by leaf; NaN where one had ended or diverged.
 
     Raises:
         ValueError: they cannot be compared (`fits`).
@@ -121,21 +105,13 @@ def gap(a: Trajectory, b: Trajectory) -> Gap:
     why = fits(a, b)
     if why:
         raise ValueError(why)
-    both = a.there() & b.there()
-    tables: list[list[Array]] = [[], [], []]
+    both, found = a.there() & b.there(), []
     for x, y in zip(a.values, b.values):
-        x, y = (v.astype(np.float64).reshape(*v.shape[:2], -1) for v in (x, y))
         with np.errstate(invalid="ignore", over="ignore"):
-            d, way = y - x, x - x[:, :1]
-            found = (np.sqrt((d * d).sum(axis=2)), _coefficient(d, way), _coefficient(d, x))
-        for table, values in zip(tables, found):
-            table.append(np.where(both & np.isfinite(found[0]), values, np.nan))
-    return Gap(*(np.stack(table, axis=2) for table in tables))
-
-
-def _coefficient(d: Array, direction: Array) -> Array:
-    square = (direction * direction).sum(axis=2)
-    return np.where(square > 0, (d * direction).sum(axis=2) / np.where(square > 0, square, 1), 0.0)
+            apart = (y.astype(np.float64) - x).reshape(*both.shape, -1)
+            length = np.sqrt((apart * apart).sum(axis=2))
+        found.append(np.where(both & np.isfinite(length), length, np.nan))
+    return np.stack(found, axis=2)
 
 
 def unit(a: Trajectory) -> Array:
@@ -152,7 +128,7 @@ class Envelope:
     """What repeated rounding alone does to the trials of a trajectory.
 
     Attributes:
-        distance, along, shrunk: as in `Gap`, with an axis of draws: float64[n, draws, k, L].
+        distance: float64[n, draws, k, L], leaf by leaf.
         unit: float64[n, k, L], see `unit`.
         sketch: float64[n, draws, marks], distances of sketches.
         amplitude: of the last bits' moves, in units in the last place.
@@ -160,8 +136,6 @@ class Envelope:
     """
 
     distance: Array
-    along: Array
-    shrunk: Array
     unit: Array
     sketch: Array
     amplitude: float
@@ -177,12 +151,9 @@ def sketches_apart(a: Trajectory, b: Trajectory) -> Array:
 
 def envelope_of(a: Trajectory, draws: list[Trajectory], amplitude: float, told: str) -> Envelope:
     """The envelope that runs with repeated rounding span around a."""
-    gaps = [gap(a, one) for one in draws]
     apart = [sketches_apart(a, one) for one in draws]
     return Envelope(
-        distance=np.stack([one.distance for one in gaps], axis=1),
-        along=np.stack([one.along for one in gaps], axis=1),
-        shrunk=np.stack([one.shrunk for one in gaps], axis=1),
+        distance=np.stack([distances(a, one) for one in draws], axis=1),
         unit=unit(a),
         sketch=np.stack(apart, axis=1),
         amplitude=amplitude,

@@ -13,8 +13,8 @@ from convergence.analysis.trajectory import (
     OFFSETS,
     Envelope,
     Trajectory,
+    distances,
     envelope_of,
-    gap,
     unit,
 )
 from convergence.replay import Retrainer
@@ -126,7 +126,7 @@ def calibrate(
         other = trajectory(
             retrainer, trials, offsets=CALIBRATED_AT, population=setup.widened(width)
         )
-        found = gap(base, other).distance
+        found = distances(base, other)
         if np.nansum(found) > 0:
             changed.append(found / scale)
     if not changed:
@@ -137,7 +137,7 @@ def calibrate(
     sizes = []
     for amplitude in AMPLITUDES:
         draws = jittered.run(None, CALIBRATED_AT, 2, amplitude)
-        sizes.append(_size(np.stack([gap(base, one).distance / scale for one in draws])))
+        sizes.append(_size(np.stack([distances(base, one) / scale for one in draws])))
     # Sizes grow with the amplitude; beyond those tried, the outermost is taken.
     amplitude = float(
         np.exp(np.interp(wanted, np.maximum.accumulate(sizes), np.log(np.array(AMPLITUDES))))

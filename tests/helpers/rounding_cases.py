@@ -4,7 +4,8 @@
     PYTHONPATH=tests python -m helpers.rounding_cases judge FOLDER
 
 The first trains a study's pairs (`rounding_studies.REPORTED` or `CALIBRATION`; setups FIRST …) and
-leaves a file for each in FOLDER (a setup that is there whole is left out), the second judges all that are there and prints the table.
+leaves a file for each in FOLDER (a setup that is there whole is left out), the second judges all
+that are there and prints the table.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Any
 import numpy as np
 from helpers.rounding_studies import BIAS_DECAY, REPORTED, Trainer
 
-from convergence.analysis.rounding import Judgement, judge_gap, judge_sketch_gap
-from convergence.analysis.trajectory import Envelope, Gap, Trajectory, gap, sketches_apart
+from convergence.analysis.rounding import Judgement, judge_distances, judge_sketch_distances
+from convergence.analysis.trajectory import Envelope, Trajectory, distances, sketches_apart
 from convergence.reporting import files
 from convergence.rounding import Calibration, Jittered, calibrate, envelope, trace, trajectory
 from convergence.training.state import Lane
@@ -139,19 +140,19 @@ class Setup:
             "sketch": sketches_apart(base, other),
             "sketch length": np.linalg.norm(base.sketches.astype(float), axis=2),
         }
-        told |= {f"gap {k}": v for k, v in vars(gap(base, other)).items()}
+        told["gap distance"] = distances(base, other)
         return told | {f"envelope {k}": v for k, v in vars(span).items()}
 
 
 def judged(told: dict[str, Any], sketches: bool = False) -> Judgement:
     """The judgement of a pair, by params or by sketches alone."""
-    fields = {k.removeprefix("envelope "): v for k, v in told.items() if k.startswith("envelope")}
-    span = Envelope(**fields | {"amplitude": float(fields["amplitude"]), "told": ""})
+    arrays = {name: told[f"envelope {name}"] for name in ("distance", "unit", "sketch")}
+    span = Envelope(**arrays, amplitude=float(told["envelope amplitude"]), told="")
     if sketches:
-        return judge_sketch_gap(told["sketch"], told["sketch length"], span.sketch, "")
-    apart = Gap(*(told[f"gap {name}"] for name in ("distance", "along", "shrunk")))
+        return judge_sketch_distances(told["sketch"], told["sketch length"], span.sketch, "")
+    apart = told["gap distance"]
     leaves = tuple(map(str, told["leaves"]))
-    return judge_gap(apart, span, told["offsets"], leaves, told["starts"], told["first"])
+    return judge_distances(apart, span, told["offsets"], leaves, told["starts"], told["first"])
 
 
 def measure(folder: Path, name: str, first: int = 0, count: int = SETUPS) -> None:
