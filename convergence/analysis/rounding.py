@@ -20,8 +20,8 @@ Verdict = Literal["same bits", "rounding", "bug", "cannot tell"]
 
 # Decades by which a distance may exceed the envelope's largest. Set on pairs of other studies than
 # those that they were tested on: tests/helpers/rounding_cases.py.
-ROUNDING_UP_TO, BUG_FROM = 1.0, 1.5
-SKETCH_ROUNDING_UP_TO, SKETCH_BUG_FROM = 0.5, 1.5
+ROUNDING_UP_TO, BUG_FROM = 0.7, 1.2
+SKETCH_ROUNDING_UP_TO, SKETCH_BUG_FROM = 0.5, 1.25
 # Of a leaf's distance, in units in the last place of all its elements: less is a few single bits.
 FLOOR = 0.3
 SKETCH_FLOOR = 2.0**-23  # of a sketch's length: its own rounding

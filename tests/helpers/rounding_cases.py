@@ -2,10 +2,11 @@
 
     PYTHONPATH=tests python -m helpers.rounding_cases measure FOLDER STUDY [FIRST COUNT]
     PYTHONPATH=tests python -m helpers.rounding_cases judge FOLDER
+    PYTHONPATH=tests python -m helpers.rounding_cases finer STUDY [SETUPS]
 
 The first trains a study's pairs (`rounding_studies.REPORTED` or `CALIBRATION`; setups FIRST …) and
 leaves a file for each in FOLDER (a setup that is there whole is left out), the second judges all
-that are there and prints the table.
+that are there and prints the table, the third shows how small an error of the rate is still seen.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ UNTIL = 64  # steps in which the first difference is looked for
 SETUPS = 12  # of a study: each rate twice, with other seeds
 VARIATIONS = ("vmap 2", "vmap 3", "unrolled", "fusion emitters off", "order of a sum", "fast math")
 FEWER = ("vmap 2", "order of a sum", "fast math")  # where thresholds are set
+FINER = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # errors of the rate
 CALIBRATED = (1, 4)  # widths of vmap that set the amplitude
 
 Bug = Callable[[Trainer, int, Lane], Lane]
@@ -215,9 +217,30 @@ def table(folder: Path, sketches: bool = False) -> Iterator[str]:
         yield "| " + " | ".join([*key, *row, span]) + " |"
 
 
+def finer(name: str, setups: int = 6) -> Iterator[str]:
+    """Verdicts on rates wrong by ever less, by another executable besides, as lines of Markdown."""
+    trainer, setup = Trainer(name), None
+    found: dict[float, list[Judgement]] = {share: [] for share in FINER}
+    for number in range(setups):
+        setup = Setup(trainer, number, setup and setup.shaken, setup.calibration if setup else None)
+        for share, told in found.items():
+            bug = _scaled("learning_rate", 1 + share)
+            told.append(judged(setup.pair(VARIATIONS[0], bug)))
+    yield "| rate wrong by | rounding | cannot tell | bug | excess, decades |"
+    yield "| --- | ---: | ---: | ---: | ---: |"
+    for share, told in found.items():
+        counts = [sum(one.verdict == v for one in told) for v in ("rounding", "cannot tell", "bug")]
+        sizes = [one.statistic for one in told]
+        yield (
+            f"| {share:g} | {' | '.join(map(str, counts))} | {min(sizes):.2f} to {max(sizes):.2f} |"
+        )
+
+
 if __name__ == "__main__":
     where = Path(sys.argv[2])
-    if sys.argv[1] == "measure":
+    if sys.argv[1] == "finer":
+        print("\n".join(finer(sys.argv[2], *map(int, sys.argv[3:]))))
+    elif sys.argv[1] == "measure":
         where.mkdir(parents=True, exist_ok=True)
         measure(where, sys.argv[3], *map(int, sys.argv[4:]))
     else:

@@ -72,7 +72,7 @@ CALIBRATION = {
         DataSpec(dataset="mnist1d", generated_rows=1500),
         ModelSpec(model="mlp", hidden=(96,) * 3, dropout=0.1),
         dataclasses.replace(_COSINE, batch_size=32, steps=900, weight_decay=0.005),
-        (0.002, 0.004, 0.008, 0.015),
+        (0.002, 0.004, 0.008, 0.015, 0.03, 0.06),
     ),
     "mnist1d cnn": Case(
         DataSpec(dataset="mnist1d", generated_rows=1500),
@@ -84,7 +84,7 @@ CALIBRATION = {
         DataSpec(dataset="teacher_regression", generated_rows=900, data_seed=5),
         ModelSpec(model="mlp", hidden=(48, 32), dropout=0.1, activation="tanh"),
         dataclasses.replace(_DROP, batch_size=24, schedule="cosine"),
-        (0.002, 0.008, 0.025),
+        (0.002, 0.008, 0.025, 0.05),
     ),
     "digits wide": Case(
         DataSpec(dataset="digits", outer_split=3),
