@@ -30,7 +30,7 @@ from convergence.training.state import Lane
 SEEDS = 4  # of a pair
 UNTIL = 64  # steps in which the first difference is looked for
 SETUPS = 12  # of a study: each rate twice, with other seeds
-VARIATIONS = ("vmap 2", "vmap 3", "unrolled", "fusion emitters off", "order of a sum", "fast math")
+VARIATIONS = ("vmap 2", "unrolled", "fusion emitters off", "order of a sum", "fast math")
 FEWER = ("vmap 2", "order of a sum", "fast math")  # where thresholds are set
 FINER = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)  # errors of the rate
 CALIBRATED = (1, 4)  # widths of vmap that set the amplitude
