@@ -78,16 +78,19 @@ class Judgement:
             return f"The runs have the same bits, as far as they were followed ({last} steps)."
         if np.isnan(self.statistic):
             return "Rounding or a bug cannot be told: no step of both runs can be compared."
-        where = f" in {self.leaf}" if self.leaf else ""
         begin = "" if self.step is None else f"The runs first differ in step {self.step}. "
+        steps = "1 step" if self.after == 1 else f"{self.after} steps"
+        where = f"{self.leaf}, " if self.leaf else ""
+        place = f"{where}{steps} from a common state"
         size = f"{_times(self.statistic)} what repeated rounding makes"
-        found = f"at most {size} (most{where}, {self.after} steps from a common state)"
         if self.verdict == "rounding":
-            return f"{begin}Their distance is {found}: rounding explains it."
+            return f"{begin}They are at most {size} apart ({place}): rounding explains it."
         if self.verdict == "bug":
-            place = f"{where}, {self.after} steps from a common state"
-            return f"{begin}Their distance{place} is {size}: rounding does not explain it."
-        return f"{begin}Their distance is {found}: too much to call it rounding, too little a bug."
+            return f"{begin}They are {size} apart ({place}): rounding does not explain it."
+        return (
+            f"{begin}They are {size} apart ({place}): too much to call it rounding, too little to "
+            "call it a bug."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -98,8 +101,10 @@ class Judgement:
 
 
 def _times(decades: float) -> str:
+    if decades > 15:
+        return "beyond all measure of"
     factor = 10**decades
-    return f"{factor:.1f} times" if factor < 10 else f"{factor:.3g} times"
+    return f"{factor:.1f} times" if factor < 10 else f"{float(f'{factor:.2g}'):,.0f} times"
 
 
 def excess(apart: Array, envelope: Envelope) -> Array:

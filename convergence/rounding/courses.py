@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from convergence.analysis.trajectory import OFFSETS, Trajectory, first_differing
+from convergence.models.base import leaf_path
 from convergence.packing import Packing
 from convergence.plan import Group
 from convergence.replay import Retrainer
@@ -158,7 +159,7 @@ def follow(
         starts=starts,
         offsets=np.array(offsets, np.int64),
         done=np.array(done, np.int64),
-        leaves=tuple(jax.tree_util.keystr(path) for path in paths),
+        leaves=tuple("/".join(leaf_path(path)) for path in paths),
         values=tuple(
             np.stack([np.stack([at[leaf].ravel() for at in row]) for row in table])
             for leaf in range(len(paths))
