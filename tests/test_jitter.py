@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from convergence import randomness
@@ -38,6 +38,7 @@ def test_amplitude_zero_moves_no_bit(values: list[float]) -> None:
     )
 
 
+@example([3.4028234663852886e38, 1e-30, -0.0, 1.0, -3.4028234663852886e38])  # the largest there are
 @settings(deadline=None, max_examples=50)  # the first compiles
 @given(st.lists(FLOATS, min_size=5, max_size=5))
 def test_what_has_no_last_place_stays(values: list[float]) -> None:

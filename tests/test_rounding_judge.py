@@ -126,12 +126,36 @@ def test_another_start_is_no_rounding() -> None:
 def test_nothing_in_common_cannot_be_told() -> None:
     """Protects against a verdict on nothing: both ended at once."""
     ended = dataclasses.replace(A, done=np.full_like(A.done, -1))
-    told = judge(A, ended, around())
+    told = judge(ended, ended, around())
     assert told.verdict == "cannot tell"
     assert np.isnan(told.statistic)
     assert "no step" in told.sentence
     assert json.dumps(told.to_json())
     assert told.to_json()["statistic"] is None
+
+
+@pytest.mark.parametrize("first", [-1, 1])
+@pytest.mark.parametrize("how", ["not finite", "ended"])
+def test_a_run_that_broke_off_alone_is_no_rounding(how: str, first: int) -> None:
+    """Protects from silence: where one of two runs is gone no distance is left to be large."""
+    b = dataclasses.replace(A, first=np.full(TRIALS, first))
+    if how == "ended":
+        b = dataclasses.replace(b, done=np.minimum(A.done, 1))
+    else:
+        values = tuple(np.where(STEPS[None, :, None] > 0, np.nan, v) for v in A.values)
+        b = dataclasses.replace(b, values=tuple(v.astype(np.float32) for v in values))
+    assert judge(A, b, around()).verdict == "bug"
+    # Both gone in the same way: nothing is left that differs.
+    assert judge(b, b, around()).verdict != "bug"
+
+
+def test_equal_trials_do_not_outvote_one_that_differs() -> None:
+    """Protects from a fault that one seed alone meets, such as a row that one split alone holds."""
+    buggy = run(1.0, 4, bug=0.01)
+    some = tuple(np.concatenate([y[:1], x[1:]]) for x, y in zip(A.values, buggy.values))
+    told = judge(A, dataclasses.replace(A, values=some), around())
+    assert told.verdict == "bug"
+    assert (told.parted, told.trials) == (1, TRIALS)
 
 
 def test_one_trial_that_ended_is_left_out() -> None:

@@ -64,26 +64,28 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
 
 
 def test_distances_are_taken_leaf_by_leaf() -> None:
-    """Protects the measure: Euclidean, of one leaf; nothing once a trial has ended."""
+    """Protects the measure: Euclidean, of one leaf; beyond measure once one alone has ended."""
     a = made()
     done = a.done.copy()
     done[1, 2] = 3  # the second trial ended before
     b = dataclasses.replace(a, values=(a.values[0] * np.float32(1.25), a.values[1]), done=done)
     found = distances(a, b)
-    assert np.isnan(found[1, 2]).all()
-    assert not np.isnan(found[0]).any()
+    assert np.isinf(found[1, 2]).all()
+    assert np.isnan(distances(b, a)[1, 2]).all()
+    assert np.isfinite(found[0]).all()
     assert found[0, 1, 0] == pytest.approx(np.linalg.norm(a.values[0][0, 1].astype(float)) / 4)
     assert (found[0, :, 1] == 0).all()
 
 
-def test_a_diverged_trial_tells_nothing() -> None:
-    """Protects the medians over trials from infinities."""
+def test_who_diverged_decides() -> None:
+    """Protects from silence: a run that is lost where the other is not is infinitely far off."""
     a = made()
     values = a.values[0].copy()
     values[0, 2, 1] = np.inf
-    found = distances(a, dataclasses.replace(a, values=(values, a.values[1])))
-    assert np.isnan(found[0, 2, 0])
-    assert found[1, 2, 0] == 0
+    lost = dataclasses.replace(a, values=(values, a.values[1]))
+    assert np.isinf(distances(a, lost)[0, 2, 0])
+    assert np.isnan(distances(lost, a)[0, 2, 0])
+    assert distances(a, lost)[1, 2, 0] == 0
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ class Judgement:
         after: steps since the common state at which it is.
         growth: distances over the steps.
         trials: how many were compared.
+        parted: how many of them differ; the verdict is theirs.
         amplitude: of the envelope's rounding, in words.
     """
 
@@ -68,6 +69,7 @@ class Judgement:
     after: int
     growth: tuple[Growth, ...]
     trials: int
+    parted: int
     amplitude: str
 
     @property
@@ -107,6 +109,14 @@ def _times(decades: float) -> str:
     return f"{factor:.1f} times" if factor < 10 else f"{float(f'{factor:.2g}'):,.0f} times"
 
 
+def parted(apart: Array, first: Array) -> Array:
+    """bool[n]: which trials are known to differ anywhere, from distances and first differing steps.
+
+    Trials with equal bits say nothing of what parted the others: they must not outvote them.
+    """
+    return np.asarray((np.nan_to_num(apart, nan=0.0) > 0).any(axis=(1, 2)) | (first >= 0))
+
+
 def excess(apart: Array, envelope: Envelope) -> Array:
     """float64[k, L]: decades by which distances exceed the envelope's largest, in most trials.
 
@@ -124,7 +134,8 @@ def excess(apart: Array, envelope: Envelope) -> Array:
     # A leaf of zeros has no last place: there, any distance is more than rounding makes.
     nothing = (floor == 0) & (farthest == 0)
     decades = np.where(nothing, np.where(apart > 0, np.inf, 0.0), decades)
-    decades = np.where(np.isnan(apart) | np.isnan(farthest), np.nan, decades)
+    # Where a draw of the envelope broke off, that another run does says nothing.
+    decades = np.where(np.isnan(apart) | ~np.isfinite(farthest), np.nan, decades)
     return _lower_median(decades)
 
 
@@ -179,11 +190,14 @@ def judge_distances(
     """
     if apart.shape != envelope.unit.shape:
         raise ValueError("the envelope is of other trials, steps or leaves")
-    table = excess(apart, envelope)
+    differ = parted(apart, np.asarray(first))
+    chosen = differ if differ.any() else np.ones_like(differ)
+    table = excess(apart[chosen], envelope.of(chosen))
     growth = _growth(apart, envelope.distance, offsets)
     common: dict[str, Any] = {
         "growth": growth,
         "trials": len(apart),
+        "parted": int(differ.sum()),
         "amplitude": envelope.told,
     }
     if np.isnan(table).all():
@@ -198,7 +212,7 @@ def judge_distances(
 def _first_step(distance: Array, offsets: Array, starts: Array, first: Array) -> int | None:
     """The first step in which some trial is known to differ."""
     seen = [int(step) for step in first if step >= 0]
-    apart: Array = np.any(np.nan_to_num(distance) > 0, axis=2)
+    apart: Array = np.any(np.nan_to_num(distance, nan=0.0) > 0, axis=2)
     for trial, at in enumerate(apart):
         if at.any():  # the step before the first state that differs, or an earlier one
             seen.append(int(starts[trial] + max(int(offsets[at.argmax()]) - 1, 0)))
@@ -211,7 +225,7 @@ def _growth(distance: Array, envelope: Array, offsets: Array) -> tuple[Growth, .
     rows = []
     for k, offset in enumerate(offsets):
         here, span = whole[:, k], around[:, :, k].ravel()
-        here, span = here[~np.isnan(here)], span[~np.isnan(span)]
+        here, span = here[np.isfinite(here)], span[np.isfinite(span)]
         if len(here) and len(span):
             low, middle, high = np.quantile(span, (BAND[0], 0.5, BAND[1]))
             told = (float(np.median(here)), float(low), float(middle), float(high))
@@ -243,14 +257,17 @@ def judge_sketch_distances(apart: Array, length: Array, span: Array, told: str) 
     floor = SKETCH_FLOOR * length
     farthest = _farthest(span)
     with np.errstate(divide="ignore", invalid="ignore"):
-        decades = _lower_median(np.log10((apart + floor) / (farthest + floor)))
+        decades = np.log10((apart + floor) / (farthest + floor))
+    differ = parted(apart[..., None], np.full(len(apart), -1))
+    decades = _lower_median(decades[differ] if differ.any() else decades)
     growth = _growth(apart[..., None], span[..., None], steps)
+    rest: tuple[Any, ...] = (growth, len(apart), int(differ.sum()), told)
     if np.isnan(decades).all():
-        return Judgement("cannot tell", float("nan"), None, "", 0, growth, len(apart), told)
+        return Judgement("cannot tell", float("nan"), None, "", 0, *rest)
     k = int(np.nanargmax(decades))
-    differs = (np.nan_to_num(apart) > 0).any(axis=0)
-    step = max(int(steps[differs.argmax()]) - 1, 0) if differs.any() else None
+    seen = (np.nan_to_num(apart, nan=0.0) > 0).any(axis=0)
+    step = max(int(steps[seen.argmax()]) - 1, 0) if seen.any() else None
     verdict: Verdict = "same bits"
     if step is not None:
         verdict = verdict_of(float(decades[k]), SKETCH_ROUNDING_UP_TO, SKETCH_BUG_FROM)
-    return Judgement(verdict, float(decades[k]), step, "", int(steps[k]), growth, len(apart), told)
+    return Judgement(verdict, float(decades[k]), step, "", int(steps[k]), *rest)

@@ -97,7 +97,10 @@ def first_differing(a: Array, b: Array) -> Array:
 
 
 def distances(a: Trajectory, b: Trajectory) -> Array:
-    """float64[n, k, L]: Euclidean distances leaf by leaf; NaN where one had ended or diverged.
+    """float64[n, k, L]: Euclidean distances leaf by leaf.
+
+    NaN where a had ended or is not finite; infinite where only b had or is: no finite distance
+    would tell that one of two runs has broken off.
 
     Raises:
         ValueError: they cannot be compared (`fits`).
@@ -105,12 +108,15 @@ def distances(a: Trajectory, b: Trajectory) -> Array:
     why = fits(a, b)
     if why:
         raise ValueError(why)
-    both, found = a.there() & b.there(), []
+    found = []
     for x, y in zip(a.values, b.values):
+        flat = (*x.shape[:2], -1)
+        own = a.there() & np.isfinite(x).reshape(flat).all(axis=2)
+        other = b.there() & np.isfinite(y).reshape(flat).all(axis=2)
         with np.errstate(invalid="ignore", over="ignore"):
-            apart = (y.astype(np.float64) - x).reshape(*both.shape, -1)
+            apart = (y.astype(np.float64) - x).reshape(flat)
             length = np.sqrt((apart * apart).sum(axis=2))
-        found.append(np.where(both & np.isfinite(length), length, np.nan))
+        found.append(np.where(own, np.where(other, length, np.inf), np.nan))
     return np.stack(found, axis=2)
 
 
@@ -140,6 +146,11 @@ class Envelope:
     sketch: Array
     amplitude: float
     told: str
+
+    def of(self, trials: Array) -> Envelope:
+        """That of some trials alone, by their places or flags."""
+        some = {name: getattr(self, name)[trials] for name in ("distance", "unit", "sketch")}
+        return dataclasses.replace(self, **some)
 
 
 def sketches_apart(a: Trajectory, b: Trajectory) -> Array:

@@ -13,9 +13,10 @@
 - ``twins``: `Twins.to_json`: {rates: [...], own, steps, share, threshold, growth_threshold,
   fastest, best, threshold_over_fastest, envelope}; None if not asked. ``envelope``: {rate, steps,
   amplitude, low, median, high}, what rounding at every step does at the own rate, or None. Each
-  of ``rates``: {rate, arm, twin, growth: {rate, slopes, windows, healed, passing, pairs, trials}, relative, relative_step, bit_sd,
-  seed_sd, ratio, moved, churn, seed_churn, pairs, trials, train, metric, distance: {low, median,
-  high}: quartiles at ``steps``}. Every pair's distances are in ``twins.npz``;
+  of ``rates``: {rate, arm, twin, growth: {rate, slopes, windows, healed, passing, pairs, trials},
+  relative, relative_step, bit_sd, seed_sd, ratio, moved, churn, seed_churn, pairs, trials, train,
+  metric, distance: {low, median, high}: quartiles at ``steps``}. Every pair's distances are in
+  ``twins.npz``;
 - ``consistency``: {field, doses: [{dose, arm, mean, sd, low, high, n, trials, warning}], slope,
   seeds, trials}; None if not asked;
 - ``seeds_needed``: {sd, sd_of_difference, neighbour, neighbour_factor, correlation, power, alpha,

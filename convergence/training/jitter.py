@@ -47,7 +47,8 @@ def _moved(key: jax.Array, value: jax.Array, amplitude: jax.Array) -> jax.Array:
     units = jnp.floor(amplitude * (low - 0.5) * np.float32(12**0.5) + high).astype(jnp.int32)
     raw = jax.lax.bitcast_convert_type(value, jnp.int32)  # the next number away from 0 is one more
     moved = jax.lax.bitcast_convert_type(raw + units, jnp.float32)
-    return jnp.where(jnp.isfinite(value) & (jnp.abs(value) > _TINY), moved, value)
+    moves = (jnp.abs(value) > _TINY) & jnp.isfinite(value) & jnp.isfinite(moved)
+    return jnp.where(moves, moved, value)
 
 
 def moved(jitter: Jitter, what: int, tree: PyTree, by: PyTree | None = None) -> PyTree:

@@ -5,8 +5,9 @@
     PYTHONPATH=tests python -m helpers.rounding_cases finer STUDY [SETUPS]
 
 The first trains a study's pairs (`rounding_studies.REPORTED` or `CALIBRATION`; setups FIRST …) and
-leaves a file for each in FOLDER (a setup that is there whole is left out), the second judges all
-that are there and prints the table, the third shows how small an error of the rate is still seen.
+leaves a file for each in FOLDER; a setup that is there whole is left out, and so is a variation
+that was found to change no bit of the study. The second judges all that are there and prints the
+table, the third shows how small an error of the rate is still seen.
 """
 
 from __future__ import annotations
@@ -162,6 +163,11 @@ def measure(folder: Path, name: str, first: int = 0, count: int = SETUPS) -> Non
     trainer, setup = Trainer(name), None
     ways = list(VARIATIONS if name in REPORTED else FEWER)
     ways += ["convolution"] if trainer.case.model.model == "cnn" else []
+
+    def alike(how: str) -> Path:
+        return folder / f"{name} {how}.alike".replace(" ", "_")
+
+    ways = [how for how in ways if not alike(how).exists()]
     for number in range(first, first + count):
         done = folder / f"{name} {number:02}.done".replace(" ", "_")
         if done.exists():
@@ -177,6 +183,7 @@ def measure(folder: Path, name: str, first: int = 0, count: int = SETUPS) -> Non
             told = setup.pair(how)
             write("rounding", how, told)
             if judged(told).verdict == "same bits":
+                files.write_text(alike(how), "")
                 ways.remove(how)  # it changes no bit of this study: not asked again
                 print(name, how, "leaves all bits as they are", flush=True)
         # Alternately by the same executable, and with another rounding besides.
