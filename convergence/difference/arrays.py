@@ -43,7 +43,7 @@ def bits(array: Any) -> np.ndarray:
 def same_bits(a: Any, b: Any) -> bool:
     """Whether two pytrees of arrays agree in form and in every bit."""
     one, other = jax.tree.flatten(a), jax.tree.flatten(b)
-    return one[1] == other[1] and all(
+    return bool(one[1] == other[1]) and all(  # type: ignore[operator]
         x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes()
         for x, y in zip(map(np.asarray, one[0]), map(np.asarray, other[0]))
     )
@@ -97,8 +97,9 @@ def compared(a: np.ndarray, b: np.ndarray, path: str) -> ArrayDifference | None:
     """How two arrays differ; None where they agree in form and in every bit."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or a.dtype != b.dtype:
-        told = (f"{one.dtype}[{', '.join(map(str, one.shape))}]" for one in (a, b))
-        return ArrayDifference(path, *told, max(a.size, b.size), max(a.size, b.size))
+        forms = [f"{one.dtype}[{', '.join(map(str, one.shape))}]" for one in (a, b)]
+        size = max(a.size, b.size)
+        return ArrayDifference(path, forms[0], forms[1], size, size)
     apart = bits(a) != bits(b)
     if not apart.any():
         return None

@@ -5,6 +5,7 @@ Everything here is known before a run: nothing is trained to find it.
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 
 import jax
@@ -129,7 +130,7 @@ def first_difference(a: Run, b: Run) -> int | None:
     """Index of the first step that both runs take and that other inputs enter; None for none."""
     common = min(a.steps, b.steps)
     cuts = sorted({p.first for run in (a, b) for p in run.parts if p.first < common} | {common})
-    for first, last in zip(cuts, cuts[1:]):
+    for first, last in itertools.pairwise(cuts):
         if (found := _within(a, b, first, last)) is not None:
             return found
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -104,7 +105,7 @@ class Walker:
         stops = {part.first for part in self.run.parts} | set(self.run.edits)
         cuts = [start, *sorted(stop for stop in stops if start < stop < until), until]
         traces = [np.zeros((1, 0, 2), np.float32)]
-        for first, last in zip(cuts, cuts[1:]):
+        for first, last in itertools.pairwise(cuts):
             if first == last:
                 continue
             told = self._stepper(self.run.part(first)).advance(
@@ -160,9 +161,9 @@ def recorded(run: Run, like: Records) -> Records:
         chains[mark] = chain  # a shorter trial's chain stays as it ended
     return Records(
         every,
-        state.record.marks[0][:wanted],
+        np.asarray(state.record.marks[0])[:wanted],
         chains,
         fingerprint(state),
         chain,
-        state.record.sketches[0][: len(like.sketches)],
+        np.asarray(state.record.sketches[0])[: len(like.sketches)],
     )

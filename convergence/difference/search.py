@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -76,9 +76,8 @@ def begin(a: Run, b: Run, at_most: int) -> tuple[int, Stored, Stored] | None:
 
     A run that is known to agree with the other up to there may go on from the other's.
     """
-    for step in sorted(
-        (s for s in a.stored.keys() | b.stored.keys() if s <= at_most), reverse=True
-    ):
+    steps = {step for step in a.stored.keys() | b.stored.keys() if step <= at_most}
+    for step in sorted(steps, reverse=True):
         told = []
         for run in (a, b):
             if step in run.stored:
@@ -123,10 +122,10 @@ class Search:
         )
         told = inputs.first_difference(self.a, self.b)
         step, kind = (effect.step, self._kind_of(effect)) if effect else (None, None)
-        if told is not None and (step is None or told <= step):
-            if effect is None or told < effect.step or kind != "state":
-                step, kind = told, "inputs"
-                arrays = self._inputs_apart(told, effect)
+        if told is not None and (step is None or told < step or (told == step and kind != "state")):
+            step, kind, arrays = told, "inputs", self._inputs_apart(told, effect)
+        elif told is not None and told == step:
+            arrays = (*self._inputs_apart(told, effect), *arrays)
         if step is None and self.a.steps != self.b.steps:
             step, kind = min(self.a.steps, self.b.steps), "length"
             arrays = (ArrayDifference("steps", str(self.a.steps), str(self.b.steps), 1, 1),)
@@ -138,7 +137,7 @@ class Search:
 
     def _inputs_apart(self, step: int, effect: Meeting | None) -> tuple[ArrayDifference, ...]:
         # At an epoch's first step the states still hold the order before it.
-        orders = [inputs.order_at(run, step) for run in (self.a, self.b)]
+        orders: list[Any] = [inputs.order_at(run, step) for run in (self.a, self.b)]
         control = [1.0, 1.0]
         if effect is not None and effect.step == step:
             control = [float(state.plateau.control[0]) for state in (effect.a, effect.b)]
@@ -205,7 +204,7 @@ class Search:
         if records is None:
             return True
         at = self.until
-        told: list[tuple[np.ndarray, np.ndarray]] = []
+        told: list[tuple[Any, Any]] = []
         if at == run.steps:
             told += [(records.fingerprint, fingerprint(state)), (records.chain, chain)]
         if records.every and at and at % records.every == 0:
