@@ -7,6 +7,7 @@ compared, and what it cannot tell is said.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -94,14 +95,21 @@ class Side:
             flag,
         )
 
+    @functools.cached_property
+    def _lengths(self) -> list[int]:
+        """Each trial's length, as its table tells it, or as its arm's setting does."""
+        try:
+            told = files.read_parquet(self.saved.workdir.path("trials.parquet"))["steps"]
+            if len(told) == self.count:
+                return [int(steps) for steps in told]
+        except (OSError, files.CorruptFile, KeyError, TypeError, ValueError):
+            pass
+        settings = [self.study.arm_setting(arm) for arm in self.study.arms]
+        return [settings[k % len(settings)].train.steps for k in range(self.count)]
+
     def steps(self, trial: int) -> int:
         """A trial's length."""
-        path = self.saved.workdir.path("trials.parquet")
-        try:
-            return int(files.read_parquet(path)["steps"][trial])
-        except (OSError, files.CorruptFile, KeyError, IndexError, TypeError, ValueError):
-            setting = self.study.arm_setting(self.study.arms[trial % len(self.study.arms)])
-            return setting.train.steps
+        return self._lengths[trial]
 
     def records_of(self, trial: int) -> Records | None:
         """One trial's digests."""

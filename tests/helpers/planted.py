@@ -192,9 +192,7 @@ def walk(run: Run, checkpoints: bool) -> Walk:
         told["chain"][0],
         one.record.sketches[: 1 + run.steps.bit_length()],
     )
-    return dataclasses.replace(
-        found, run=dataclasses.replace(run, records=records, stored=stored)
-    )
+    return dataclasses.replace(found, run=dataclasses.replace(run, records=records, stored=stored))
 
 
 @cache
@@ -213,7 +211,8 @@ def first_step(a: Walk, b: Walk) -> int | None:
 def observable(a: Walk, b: Walk) -> bool:
     """Whether the records of two walks differ at all."""
     x, y = a.run.records, b.run.records
-    assert x is not None and y is not None
+    assert x is not None
+    assert y is not None
     return any(
         getattr(x, n).tobytes() != getattr(y, n).tobytes()
         for n in ("marks", "chains", "fingerprint", "chain")
@@ -267,12 +266,13 @@ def _swap_batches(step: int, later: int, size: int) -> Callable[[TrialState], Tr
     return change
 
 
-def draw(kind: str, rng: np.random.Generator) -> tuple[str, Run, str]:
+def draw(kind: str, rng: np.random.Generator, only: str = "") -> tuple[str, Run, str]:
     """A study, a run of it with a difference of this kind, and the kind of its cause."""
     names = DROPPING if kind == "dropout key" else ("mlp", "gru", "cnn", "regression")
     if kind == "optimiser state" or kind == "decay on one layer":
         names = ("mlp", "cnn", "regression")
     name = "forgiving" if kind == "bit that heals" else str(rng.choice(names))
+    name = only or name
     part = base(name)
     run, lane, shared = Run(STEPS, (part,)), part.lane, part.shared
     step = int(rng.integers(0, STEPS))
@@ -339,16 +339,22 @@ class Case:
     redrawn: int
 
 
-def case(kind: str, rng: np.random.Generator, replayable: bool, kept: bool) -> Case:
-    """A case that leaves a difference to be seen, redrawn until it does."""
+def case(kind: str, rng: np.random.Generator, replayable: bool, kept: bool, only: str = "") -> Case:
+    """A case that leaves a difference to be seen, redrawn until it does.
+
+    Args:
+        only: the study to plant it in (default: one of those that fit).
+    """
     for redrawn in range(500):
-        name, run, cause = draw(kind, rng)
+        name, run, cause = draw(kind, rng, only)
         a, b = plain(name, kept), walk(run, kept)
         step = first_step(a, b)
         heals = kind != "bit that heals" or healed(a, b)
         if step is not None and observable(a, b) and heals:
-            told = b.run if replayable else dataclasses.replace(
-                a.run, records=b.run.records, stored=b.run.stored
+            told = (
+                b.run
+                if replayable
+                else dataclasses.replace(a.run, records=b.run.records, stored=b.run.stored)
             )
             return Case(name, kind, CAUSES[cause], a.run, told, step, replayable, kept, redrawn)
     raise AssertionError(f"no {kind!r} leaves anything to be seen")
@@ -359,4 +365,3 @@ def cases(replayable: int, others: int) -> list[tuple[str, bool, bool]]:
     edits = ("bit", "optimiser state", "bit that heals", "swapped batches")
     first = [(KINDS[k % len(KINDS)], True, (k // len(KINDS)) % 2 == 0) for k in range(replayable)]
     return first + [(edits[k % len(edits)], False, (k // 4) % 2 == 0) for k in range(others)]
-
