@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from helpers import commands
@@ -234,6 +236,7 @@ def test_what_is_refused(folder: Path, base: Path, script: ModuleType, tmp_path:
         finding.pair(*(sides.open_side(folder / name) for name in "ab"))
 
 
+@pytest.mark.slow
 def test_studies_of_other_models(base: Path, tmp_path: Path) -> None:
     """Protects from a senseless comparison: it says in what they differ, and swaps nothing."""
     told = DataSpec(dataset="file", data_path=str(base / "a.npz"), preprocessing="none")
@@ -252,9 +255,15 @@ def test_studies_of_other_models(base: Path, tmp_path: Path) -> None:
 
 def test_script_as_a_user_runs_it(base: Path) -> None:
     """Protects the command: status 1 and the step; 2 and one line for a mistake."""
-    command = [sys.executable, str(SCRIPT), str(base / "a"), str(base / "a")]
-    done = subprocess.run([*command, "--trial_a=0", "--trial_b=1"], capture_output=True, text=True)
+    kept = {"JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir}
+    kept |= {"JAX_ENABLE_COMPILATION_CACHE": "true"}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(SCRIPT), str(base / "a"), str(base / "a"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=os.environ | kept)
+
+    done = run("--trial_a=0", "--trial_b=1")
     assert done.returncode == 1, done.stderr
     assert "First differing step: 17" in done.stdout
-    wrong = subprocess.run([*command, "--trial=9"], capture_output=True, text=True)
+    wrong = run("--trial=9")
     assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
