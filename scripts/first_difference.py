@@ -76,7 +76,7 @@ def main(told: argparse.Namespace) -> int:
         f"{told.a}, {a.name(one)}",
         f"{told.b}, {b.name(other)}" if b else "the same, trained here now",
     )
-    apart = finding.apart_in(a, b) if b else []
+    apart = finding.apart_in(a, b, one, other) if b else []
     changed = finding.conditions(a, b)
     print(telling.text(found, *names, apart, changed))
     if told.json:

@@ -128,7 +128,7 @@ def test_two_arms_of_one_study(
     told = said(script, capsys, str(base / "a"), str(base / "a"), *pair)
     assert "First differing step: 17, counted from 0." in told
     assert "Cause: schedule." in told
-    assert "from the checkpoint after step 16" in told
+    assert "from the checkpoint after 16 steps" in told
     content = json.loads(path.read_text())
     assert (content["step"], content["kind"], content["cause"]["names"]) == (
         17,
@@ -250,7 +250,7 @@ def test_studies_of_other_models(base: Path, tmp_path: Path) -> None:
     assert ("float32[3, 4]", "float32[3, 5]") in forms
     assert found.cause is not None
     assert not found.cause.shown
-    assert "setting.model.hidden" in [field for field, _, _ in finding.apart_in(a, wide)]
+    assert "setting.model.hidden" in [field for field, _, _ in finding.apart_in(a, wide, 0, 0)]
 
 
 def test_script_as_a_user_runs_it(base: Path) -> None:

@@ -172,6 +172,8 @@ def ingredients(a: Setup, b: Setup, step: int) -> dict[str, Swap]:
         found["program"] = _program
     if step == 0:
         found |= _of_start(one, other)
+        if "schedule" in found:  # its controller is part of the first state
+            found["schedule"] = _begun_again(_schedule)
     return found | _of_states(a.state, b.state)
 
 
@@ -227,7 +229,7 @@ def find(a: Run, b: Run, meeting: Meeting) -> Cause:
     one, other = Setup(a.part(step), meeting.a), Setup(b.part(step), meeting.b)
     forms = [_form((s.part.lane, s.part.shared, core(s.state))) for s in (one, other)]
     if forms[0] != forms[1]:
-        return Cause((), step, ("form of the model or the data",))
+        return Cause((), step, ("form of the state or the data",))
     swaps = ingredients(one, other, step)
     wanted = _stepped(one, step)
 
@@ -238,7 +240,9 @@ def find(a: Run, b: Run, meeting: Meeting) -> Cause:
     tried = tuple(swaps)
     alone = [name for name in swaps if removes([name])]
     if alone:
-        return Cause((alone[0],), step, tried, tuple(alone[1:]))
+        states = _of_states(one.state, other.state)
+        further = [name for name in alone[1:] if alone[0] in states or name not in states]
+        return Cause((alone[0],), step, tried, tuple(further))
     if len(swaps) < 2 or not removes(list(swaps)):
         return Cause((), step, tried)
     needed = list(swaps)

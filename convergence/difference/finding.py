@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from convergence.difference.sides import Side
 from convergence.errors import UserError
 from convergence.reporting import provenance
 
-Say = Callable[[str], None]
+OF_BITS = ("seed", "lanes")  # of how a study is run: what may reach a trial's bits
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,6 +34,7 @@ class Finding:
         from_checkpoint: the replay went on from a kept checkpoint.
         misses: those of ``A`` and ``B`` whose records no replay repeats here.
         notes: sentences for the reader.
+        alone: a run's records were held against the same run trained now.
     """
 
     interval: Interval | None
@@ -45,6 +45,13 @@ class Finding:
     from_checkpoint: bool = False
     misses: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    alone: bool = False
+
+    @property
+    def unkept(self) -> bool:
+        """Whether a checkpoint would have spared steps: it was replayed from the start."""
+        known = self.interval is not None and self.interval.equal > 0
+        return known and not self.from_checkpoint
 
     @property
     def same(self) -> bool:
@@ -110,10 +117,10 @@ def with_itself(run: Run) -> Finding:
         again = {step: (lambda step=step: now.at(step)) for step in sorted(run.stored)}
         interval = scan.narrowed(interval, run.stored, again, same_stored)
     misses = () if interval.differs is None else ("A",)
-    return Finding(interval, None, None, 0, run.steps, False, misses)
+    return Finding(interval, replayed=run.steps, misses=misses, alone=True)
 
 
-def pair(a: Side, b: Side, say: Say = lambda line: None) -> tuple[int, int]:
+def pair(a: Side, b: Side) -> tuple[int, int]:
     """The first trials of the same arm's name and seed whose records differ; else the first.
 
     Raises:
@@ -121,7 +128,9 @@ def pair(a: Side, b: Side, say: Say = lambda line: None) -> tuple[int, int]:
     """
     both = sides.pairs(a, b)
     if not both:
-        apart = "; ".join(f"{field}: {was!r} / {now!r}" for field, was, now in apart_in(a, b)[:4])
+        apart = "; ".join(
+            f"{field}: {was!r} / {now!r}" for field, was, now in _studies_apart(a, b)[:4]
+        )
         raise UserError(
             f"the studies have no arm and seed in common (they differ in {apart}); name two trials "
             f"with --trial_a (of {', '.join(arm.name for arm in a.study.arms)}) and --trial_b (of "
@@ -134,14 +143,28 @@ def pair(a: Side, b: Side, say: Say = lambda line: None) -> tuple[int, int]:
         if told is None:
             break
         if told.differs is not None:
-            say(f"first pair whose records differ: {a.name(one)}")
             return one, other
     return both[0]
 
 
-def apart_in(a: Side, b: Side) -> list[tuple[str, Any, Any]]:
-    """In what two studies' specs differ."""
+def _studies_apart(a: Side, b: Side) -> list[tuple[str, Any, Any]]:
     return spec.differences(spec.to_json(a.saved.study), spec.to_json(b.saved.study))
+
+
+def apart_in(a: Side, b: Side, one: int, other: int) -> list[tuple[str, Any, Any]]:
+    """In what two trials' settings differ, and how their studies were run."""
+
+    def told(side: Side, trial: int) -> dict[str, Any]:
+        study = side.saved.study
+        arm = study.arms[trial % len(study.arms)]
+        own = dataclasses.asdict(arm) | {"vary": arm.vary or study.run.vary}
+        own = {name: own[name] for name in ("vary", "twin", "draws", "order_epochs")}
+        run = spec.to_json(study.run)
+        run = {name: run[name] for name in OF_BITS}
+        setting = spec.to_json(study.arm_setting(arm))
+        return {"setting": setting, "replica": side.place(trial)[1], "arm": own, "run": run}
+
+    return spec.differences(told(a, one), told(b, other))
 
 
 def conditions(a: Side, b: Side | None) -> list[tuple[str, Any, Any]]:
@@ -171,6 +194,8 @@ def of_sides(a: Side, b: Side | None, one: int, other: int) -> Finding:
             notes.append(f"{name} is compared without its records: {side.damaged}")
     opener = sides.Opener()
     if b is None:
+        if a.count > 1:
+            notes.append(f"This is one of {a.count} trials; scripts/verify.py takes several.")
         if not a.replayable or a.records is None:
             raise UserError(" ".join(notes), "workdir")
         return dataclasses.replace(with_itself(opener.run(a, one)), notes=tuple(notes))

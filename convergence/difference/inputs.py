@@ -160,11 +160,14 @@ def _batches_agree(a: Run, b: Run, first: int) -> bool:
     """Whether all that batches are made of is the same, so that no order need be drawn."""
     length = per_epoch(a.part(first))
     begin = first // length * length  # the epoch's order may be an earlier part's
-    of_rows = ("rows", "train_count", "targets")
-    of_order = ("train_count", "later_order", "order_epochs")
-    pairs = [(a.part(first).shared.x, b.part(first).shared.x)]
-    for step, names in ((first, of_rows), (first, of_order), (begin, of_order)):
+    told = []
+    for part in (a.part(first), b.part(first)):
+        rows = np.asarray(part.lane.rows)[: int(part.lane.train_count)]
+        told.append([rows, np.asarray(part.shared.x)[rows], np.asarray(part.lane.targets)[rows]])
+    pairs = list(zip(*told))
+    for step in (first, begin):
         one, other = a.part(step).lane, b.part(step).lane
+        names = ("train_count", "later_order", "order_epochs")
         pairs += [(getattr(one, name), getattr(other, name)) for name in names]
         pairs += [(one.keys["order"], other.keys["order"])]
     return not any(compared(x, y, "") for x, y in pairs)

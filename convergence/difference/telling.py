@@ -52,6 +52,8 @@ def _where(finding: Finding) -> list[str]:
             until = "" if found.effect is None else f" before step {found.effect.step}"
             lines.append(wrapped(f"It makes no difference to any state{until}."))
         return lines
+    if found is not None:
+        return ["No difference: replayed here, every step of both is the same."]
     if interval is None or interval.differs is None:
         return ["No difference: every digest that both left is the same."]
     lines = [
@@ -79,11 +81,15 @@ def _where(finding: Finding) -> list[str]:
 def _replay(finding: Finding) -> list[str]:
     if not finding.replayed:
         return []
+    if finding.alone:
+        return [f"Trained again: all {finding.replayed} steps."]
+    began = "from the start"
     if finding.from_checkpoint:
-        began = f"from the checkpoint after step {finding.start}"
-    else:
-        began = "from the start (no checkpoint was kept before it)"
-    return [f"Replayed: {finding.replayed} steps of each run, {began}."]
+        began = f"from the checkpoint after {finding.start} steps"
+    elif finding.unkept:
+        began += " (no checkpoint was kept that they could go on from)"
+    steps = f"{finding.replayed} step{'s' * (finding.replayed != 1)}"
+    return [wrapped(f"Replayed: {steps} of each run, {began}.")]
 
 
 def _why(finding: Finding, apart: Changes, conditions: Changes) -> list[str]:
@@ -94,6 +100,8 @@ def _why(finding: Finding, apart: Changes, conditions: Changes) -> list[str]:
         lines = [lines[0], wrapped(lines[1] + "gives A's bits.")]
         if cause.further:
             lines.append(wrapped(f"So does, alone: {', '.join(cause.further)}."))
+    elif finding.found is not None and finding.found.kind == "length":
+        lines = ["Cause: they are of different lengths."]
     else:
         lines = ["Cause: not shown by a swap."]
         if cause is not None and cause.tried:
@@ -107,7 +115,7 @@ def _why(finding: Finding, apart: Changes, conditions: Changes) -> list[str]:
             ]
             if len(changes) > MOST:
                 lines.append(f"  and {len(changes) - MOST} more")
-    if not apart and not conditions and not (cause and cause.shown):
+    if not apart and not conditions and lines == ["Cause: not shown by a swap."]:
         lines.append(
             wrapped(
                 "Spec and conditions are the same: an edit that no manifest tells of, or the "
@@ -163,7 +171,7 @@ def to_json(
         "replayed_from": finding.start,
         "from_checkpoint": finding.from_checkpoint,
         "not_repeated": finding.misses,
-        "cause": None if cause is None else cause,
+        "cause": cause,
         "shown_by_swap": bool(cause and cause.shown),
         "spec": [{"field": f, "a": was, "b": now} for f, was, now in apart],
         "conditions": [{"field": f, "a": was, "b": now} for f, was, now in conditions],
