@@ -92,23 +92,34 @@ def open_replay(folder: Path, own: Mapping[str, str] | None = None) -> Replay:
             a user's own file that is not named or not the one that was trained.
     """
     saved = Saved.open(Workdir.open(folder))
-    study = _with_own_files(saved, own or {})
+    study = with_own_files(saved, own or {})
     dataset = data.load(study.setting.data)
-    known = saved.workdir.manifest["provenance"].get("data_digest")
-    if dataset.digest != known:
-        where = study.setting.data.data_path or study.setting.data.dataset
+    if told := changed_data(saved, dataset):
         raise UserError(
-            f"the data in {where} are not those of the study in {folder}: their digest is "
-            f"{dataset.digest[:12]}…, was {str(known)[:12]}…; restore them, or train a new study "
-            "on them and compare the two.",
-            "data_path",
+            f"{told}; restore them, or train a new study on them and compare the two.", "data_path"
         )
     count = len(study.arms) * study.run.num_seeds
-    return Replay(saved, study, dataset, _scored_on_test(saved), read_digests(saved, count))
+    return Replay(saved, study, dataset, scored_on_test(saved), read_digests(saved, count))
 
 
-def _with_own_files(saved: Saved, own: Mapping[str, str]) -> StudySpec:
-    """The spec with the references to a user's files replaced by those that the user gives."""
+def changed_data(saved: Saved, dataset: Dataset) -> str:
+    """That the data are not those that the study was trained on, in a clause; "" where they are."""
+    known = saved.workdir.manifest["provenance"].get("data_digest")
+    if dataset.digest == known:
+        return ""
+    told = saved.study.setting.data
+    return (
+        f"the data in {told.data_path or told.dataset} are not those of the study in "
+        f"{saved.workdir.root}: their digest is {dataset.digest[:12]}…, was {str(known)[:12]}…"
+    )
+
+
+def with_own_files(saved: Saved, own: Mapping[str, str]) -> StudySpec:
+    """The spec with the references to a user's files replaced by those that the user gives.
+
+    Raises:
+        UserError: a file of the user's is not named, or not the one that was trained.
+    """
     told = spec.to_json(saved.study)
     known = saved.workdir.manifest["provenance"].get("user_files") or {}
     settings = [saved.study.arm_setting(a) for a in (*saved.study.arms, *saved.study.context)]
@@ -155,7 +166,8 @@ def _read(saved: Saved, name: str) -> dict[str, np.ndarray]:
         raise _damaged(path, error.why) from error
 
 
-def _scored_on_test(saved: Saved) -> bool:
+def scored_on_test(saved: Saved) -> bool:
+    """Whether the study's trials were scored on the test split; raises UserError where damaged."""
     return str(_read(saved, "predictions.npz").get("split", "")) == "test"
 
 

@@ -148,6 +148,9 @@ class RunSpec:
     checkpoint_every: int = option(
         0, "steps between checkpoints (0: by time, three a minute at most)", low=0
     )
+    keep_checkpoints: bool = option(
+        False, "keep all checkpoints (every twentieth of the run unless --checkpoint_every)"
+    )
     fingerprint_every: int = option(100, "steps between fingerprints (0: never)", low=0)
     lanes: int = option(
         64, "lanes of a block; on GPU and TPU the width that runs at once", low=2, high=65536

@@ -99,9 +99,10 @@ def cadence(plan: Plan, segment: int = 0, twins: bool = False) -> Cadence:
             f" are kept: give at least {-(-total // MARKS)}.",
             "fingerprint_every",
         )
-    evaluated = run.eval_every or max(1, -(-total // 20))
+    twentieth = max(1, -(-total // 20))
+    saved = run.checkpoint_every or (twentieth if run.keep_checkpoints else 0)
     watched = twin_steps(total) if twins else ()
-    return Cadence(total, evaluated, run.checkpoint_every, segment, watched)
+    return Cadence(total, run.eval_every or twentieth, saved, segment, watched)
 
 
 class Study:
@@ -138,7 +139,7 @@ class Study:
         self.cadence = cadence(self.plan, segment, want.twins)
         self.want = dataclasses.replace(want, clean=self.plan.contaminated)
         self.workdir = workdir
-        self.store = CheckpointFolder(workdir) if workdir else None
+        self.store = CheckpointFolder(workdir, study.run.keep_checkpoints) if workdir else None
         self._kept = saving.kept_trials(self.plan) if workdir else frozenset()
         self._progress = progress or (lambda done, total, diverged: None)
         self.watcher = watcher
@@ -154,10 +155,14 @@ class Study:
 
     def shared(self, population: Population) -> Replicated:
         """What all trials read, on a program's devices."""
-        plan, capacity = self.plan, population.program.capacity
+        return population.replicate(self.common(population.program.capacity))
+
+    def common(self, capacity: int) -> Shared:
+        """What all trials read, as NumPy arrays; lists of rows are of the program's capacity."""
+        plan = self.plan
         test = np.zeros(capacity, np.int32)
         test[: len(plan.test)] = plan.test
-        arrays = Shared(
+        return Shared(
             x=plan.dataset.x,
             y=plan.dataset.y,
             test=test,
@@ -165,7 +170,6 @@ class Study:
             shapes=plan.shapes,
             fingerprint_every=np.int32(plan.study.run.fingerprint_every),
         )
-        return population.replicate(arrays)
 
     def _block(
         self,

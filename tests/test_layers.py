@@ -30,7 +30,7 @@ LEVELS = (
     ("distribute", "results"),
     ("challenges", "prediction", "replay", "chance"),
     ("rounding",),
-    ("appraisal", "overview", "wording", "cache_entries", "verification"),
+    ("appraisal", "overview", "wording", "cache_entries", "verification", "difference"),
     ("comparison",),
     ("report",),
     ("command", "compilation_cache"),
