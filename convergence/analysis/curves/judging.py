@@ -1,0 +1,283 @@
+"""Rules that turn what was measured of a curve into a verdict.
+
+Thresholds were set on the setting cases of tests/helpers/curve_cases.py, never on those reported.
+What one curve cannot show: that another rate would end lower. "Stuck early" is therefore said
+where the curve flattens early though most of its start level is left, where it breaks off a descent
+that was well under way, or where a like curve (`judge_together`) ended clearly lower.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from convergence.analysis.curves import judgement as says
+from convergence.analysis.curves.features import Levels, Swing, knee, levels, swing
+from convergence.analysis.curves.fit import AHEAD, Fit, bins, fit, interval
+from convergence.analysis.curves.judgement import Judgement, Kind, Range
+from convergence.analysis.curves.series import Series, prepare
+
+FEWEST = 5  # points
+MATTERS = 0.05  # of the descent: a remaining gain above this is worth going on for
+SURE = 0.5  # share of the redraws on one side of MATTERS that decides; UNSURE below
+UNSURE = 0.06  # and so close to a half it cannot be told
+LOST = 0.7  # of the descent lost again at the end: diverged
+RISES = 3.0  # standard errors of a rise or descent that are noise
+NOTHING = 0.02  # of the start level: a descent below this is none
+SWINGS = 0.08  # of the descent: the amplitude of an oscillation
+REGULAR = 0.4  # of the variance about the trend that an oscillation explains
+LEFT = 0.5  # of the start level left where a curve is stuck
+EARLY = 0.3  # of the run by which a stuck curve has come to rest
+BROKEN_OFF = 0.15  # of the descent that the law of the earlier part promised beyond the end
+ABRUPT = 0.6  # of a rise within a twentieth of the run: a break, not over-training
+
+
+def judge(
+    steps: np.ndarray,
+    values: np.ndarray,
+    *,
+    kind: Kind = "loss",
+    rng: np.random.Generator,
+) -> Judgement:
+    """The verdict on one training curve.
+
+    Args:
+        steps: [n], as recorded; gaps, repeated and restarted steps are dealt with, and said.
+        values: [n], as recorded; NaN and infinities too.
+        kind: ``loss`` of training, ``held-out`` loss (may be over-trained), or ``score``, which is
+            held out and higher where it is better.
+        rng: for the intervals' redraws.
+
+    Raises:
+        ValueError: the arrays are not two rows of one length.
+    """
+    sign = -1.0 if kind == "score" else 1.0
+    series = prepare(steps, sign * np.asarray(values, np.float64))
+    return _signed(_judged(series, kind, rng), sign)
+
+
+def judge_together(
+    curves: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    kind: Kind = "loss",
+    rng: np.random.Generator,
+) -> list[Judgement]:
+    """The verdicts on curves of one task and quantity, each in the light of the others.
+
+    A curve that came to rest clearly above where another came to is stuck, whatever it looks like.
+
+    Args:
+        curves: (steps, values) each.
+        kind, rng: as of `judge`.
+    """
+    alone = [judge(*curve, kind=kind, rng=rng) for curve in curves]
+    sign = -1.0 if kind == "score" else 1.0
+    ended = [sign * one.last for one in alone if one.verdict != says.DIVERGED]
+    best = min((x for x in ended if math.isfinite(x)), default=math.nan)
+    return [_beside(one, best, sign) for one in alone]
+
+
+def _beside(one: Judgement, best: float, sign: float) -> Judgement:
+    above = sign * one.last - best
+    if one.verdict != says.CONVERGED or not above > MATTERS * (one.descent + above):
+        return one
+    low = sign * (one.limit.high if sign < 0 else one.limit.low)
+    if math.isfinite(low) and low <= best:
+        return one
+    told = f"It came to rest at {_n(one.last)} where another curve of its kind reached"
+    return dataclasses.replace(one, verdict=says.STUCK, sentence=f"{told} {_n(sign * best)}.")
+
+
+def _n(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+def _judged(series: Series, kind: Kind, rng: np.random.Generator) -> Judgement:
+    n = len(series.steps)
+    base = Judgement(says.UNKNOWN, "", n, warnings=series.warnings)
+    if n:
+        base = dataclasses.replace(base, last_step=float(series.steps[-1]))
+    if series.broke_at is not None:
+        at = series.broke_at
+        why = f"Not finite from step {_n(at)} on."
+        last = float(series.values[-1]) if n else math.nan
+        return dataclasses.replace(
+            base, verdict=says.DIVERGED, sentence=why, diverged_at=at, last=last
+        )
+    if n < FEWEST:
+        why = f"Only {n} point{'' if n == 1 else 's'}; at least {FEWEST} are needed."
+        return dataclasses.replace(base, sentence=why)
+    level = levels(series)
+    base = dataclasses.replace(
+        base, last=level.end, descent=level.descent, best_step=float(series.steps[level.best_at])
+    )
+    if np.ptp(series.values) == 0:
+        why = f"Every value is {_n(level.end)}: nothing was learned after the first point."
+        return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=why, best_step=None)
+    for rule in (_diverged, _not_learning, _overtrained, _oscillating):
+        if found := rule(series, level, kind, base):
+            return found
+    return _resting_or_not(series, level, rng, base, _floor(series, kind))
+
+
+def _floor(series: Series, kind: Kind) -> float:
+    """The lowest that values like these can be: 0 of losses that never were negative."""
+    if kind == "score":
+        return -1.0 if -1 <= series.values.min() and series.values.max() <= 0 else -math.inf
+    return 0.0 if series.values.min() >= 0 else -math.inf
+
+
+def _diverged(series: Series, level: Levels, kind: Kind, base: Judgement) -> Judgement | None:
+    above = level.end - level.start
+    lost = level.rise > LOST * level.descent and level.rise > RISES * level.rise_error
+    grown = above > RISES * level.rise_error and above > NOTHING * abs(level.start)
+    whole = level.descent > max(RISES * level.error, NOTHING * abs(level.start))
+    abrupt = level.jump > ABRUPT
+    if not ((lost and whole) or grown) or (kind != "loss" and not abrupt):
+        return None
+    line = level.best + 0.5 * level.rise
+    later = np.flatnonzero(series.calm[level.best_at :] > line)
+    at = float(series.steps[level.best_at + int(later[0])]) if len(later) else base.last_step
+    why = f"It rises from {_n(level.best)} to {_n(level.end)}, half of that by step {_n(at)}."
+    return dataclasses.replace(base, verdict=says.DIVERGED, sentence=why, diverged_at=at)
+
+
+def _not_learning(series: Series, level: Levels, kind: Kind, base: Judgement) -> Judgement | None:
+    noise = RISES * math.hypot(level.error, series.noise / math.sqrt(3))
+    if level.descent > max(noise, NOTHING * abs(level.start)):
+        return None
+    why = f"It ends at {_n(level.end)} where it began at {_n(level.start)}, within its noise."
+    if level.descent > noise:
+        why = f"It fell from {_n(level.start)} to {_n(level.best)} only."
+    return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=why, best_step=None)
+
+
+def _overtrained(series: Series, level: Levels, kind: Kind, base: Judgement) -> Judgement | None:
+    if kind == "loss" or level.rise <= max(RISES * level.rise_error, MATTERS * level.descent):
+        return None
+    best = float(series.steps[level.best_at])
+    why = f"Best near step {_n(best)}; by the end {_n(level.rise)} of it is lost again."
+    return dataclasses.replace(base, verdict=says.OVERTRAINED, sentence=why)
+
+
+def _oscillating(series: Series, level: Levels, kind: Kind, base: Judgement) -> Judgement | None:
+    found: Swing = swing(series)
+    if found.amplitude <= SWINGS * level.descent or found.share <= REGULAR:
+        return None
+    why = (
+        f"It swings by ±{_n(found.amplitude)} every {_n(found.period)} steps, without settling"
+        f" (it has fallen by {_n(level.descent)})."
+    )
+    return dataclasses.replace(base, verdict=says.OSCILLATING, sentence=why)
+
+
+def _resting_or_not(
+    series: Series, level: Levels, rng: np.random.Generator, base: Judgement, floor: float
+) -> Judgement:
+    """Converged, still improving, stuck, or it cannot be told."""
+    found = fit(series, rng, floor)
+    if found is None:
+        why = f"{len(series.steps)} points are too few to see where it is heading."
+        return dataclasses.replace(base, sentence=why)
+    base = _described(series, found, base)
+    at = float(found.at[-1])
+    gains = found.values(at) - found.values(AHEAD * at)
+    share = float((gains[1:] > MATTERS * level.descent).mean())
+    gain = f"{_n(base.gain.estimate)} [{_n(base.gain.low)}, {_n(base.gain.high)}]"
+    ahead = f"ten times the length would gain {gain} more"
+    if abs(share - SURE) < UNSURE:
+        return dataclasses.replace(base, sentence=f"It may be at rest or not: {ahead}.")
+    if share > SURE:
+        why = f"Heading for {_n(base.limit.estimate)}: {ahead}, half of it by step"
+        return dataclasses.replace(
+            base, verdict=says.IMPROVING, sentence=f"{why} {_n(base.half_gain_at)}."
+        )
+    stuck = _stuck(series, level, floor)
+    if stuck:
+        return dataclasses.replace(base, verdict=says.STUCK, sentence=stuck)
+    why = f"At rest at {_n(level.end)}: {ahead}."
+    return dataclasses.replace(base, verdict=says.CONVERGED, sentence=why)
+
+
+def _stuck(series: Series, level: Levels, floor: float) -> str:
+    """Why a curve at rest is stuck, '' if nothing says so."""
+    at, means, _ = bins(series)
+    rest = level.end + MATTERS * level.descent + 2 * level.error
+    above = np.flatnonzero(means > rest)
+    reached = at[above[-1] + 1] / at[-1] if len(above) and above[-1] + 1 < len(at) else 0.0
+    left = (level.end - floor) / (level.start - floor) if math.isfinite(floor) else 0.0
+    if left > LEFT and reached < EARLY:
+        return (
+            f"At rest from step {_n(series.steps[0] + reached * at[-1])} on with"
+            f" {100 * left:.0f} % of its start level left."
+        )
+    return ""
+
+
+def _described(series: Series, found: Fit, base: Judgement) -> Judgement:
+    """The judgement with limit, rate, gain and regime."""
+    end = float(found.at[-1])
+    now, then = found.values(end), found.values(AHEAD * end)
+    gain = now - then
+    wanted = now[0] - gain[0] / 2
+    ahead = np.geomspace(end, AHEAD * end, 60)
+    half = next((x for x in ahead if found.values(x)[0] <= wanted), math.nan)
+    start = float(series.steps[0])
+    halving = _halving(found)
+    slow = _slow_from(series, found)
+    regime: says.Regime = "slow" if slow else "plunge"
+    return dataclasses.replace(
+        base,
+        limit=Range(float(found.limits[0]), *interval(found.limits)),
+        law=found.law,
+        halving=halving,
+        gain=Range(float(gain[0]), *interval(gain)),
+        half_gain_at=start + half if gain[0] > 0 else math.nan,
+        regime=regime,
+        slow_from=slow,
+    )
+
+
+def _halving(found: Fit) -> Range:
+    """Steps in which the excess over the limit halves from the end on; NaN at rest."""
+    end = float(found.at[-1])
+    ahead = np.geomspace(end * (1 + 1e-6), 1e4 * end, 120)
+    excess = np.array([found.values(x) for x in ahead]) - found.limits
+    now = found.values(end) - found.limits
+    with np.errstate(invalid="ignore"):
+        there = excess <= now / 2
+    first = np.where(there.any(axis=0), ahead[np.argmax(there, axis=0)] - end, np.inf)
+    first = np.where(found.heights > 0, first, np.nan)
+    known = first[np.isfinite(first)]
+    if not np.isfinite(first[0]) or len(known) < len(first) / 2:
+        return Range()
+    return Range(float(first[0]), *interval(np.concatenate([first[:1], known])))
+
+
+def _slow_from(series: Series, found: Fit) -> Range:
+    """The step where the slow part begins, its interval from noise added to the smoothed curve."""
+    at, means, sizes = bins(series)
+    estimate = knee(at, means)
+    if not math.isfinite(estimate):
+        return Range()
+    widened = (1 + series.correlation) / (1 - series.correlation)
+    error = series.noise * np.sqrt(np.minimum(widened / sizes, 1.0))
+    noise = np.random.default_rng(len(at)).standard_normal((100, len(at)))
+    drawn = np.array([knee(at, means + error * one) for one in noise])
+    drawn = drawn[np.isfinite(drawn)]
+    if len(drawn) < 50:
+        return Range()
+    start = float(series.steps[0])
+    low, high = interval(np.append(estimate, drawn))
+    return Range(start + estimate, start + low, start + high)
+
+
+def _signed(one: Judgement, sign: float) -> Judgement:
+    """The judgement in the direction of the curve's own values."""
+    if sign > 0:
+        return one
+    limit = Range(-one.limit.estimate, -one.limit.high, -one.limit.low)
+    return dataclasses.replace(one, limit=limit, last=-one.last)
