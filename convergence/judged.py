@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from convergence import logs
-from convergence.analysis.curves import Judgement, Kind, Range, judge
+from convergence.analysis.curves import Judgement, Kind, Range, beside, judge
 from convergence.analysis.curves import judgement as says
 from convergence.errors import UserError
 from convergence.logs import Curve
@@ -47,6 +47,7 @@ def judge_paths(
     higher: Sequence[str] | None = None,
     held_out: Sequence[str] = (),
     seed: int = 0,
+    alone: bool = False,
 ) -> Found:
     """Judges every curve at some paths.
 
@@ -57,6 +58,7 @@ def judge_paths(
         higher: tags that are better when higher; None to guess by their names.
         held_out: tags of held-out data, besides those that sound so.
         seed: of the intervals' draws.
+        alone: judge each curve by itself, not beside the others of its tag.
 
     Raises:
         UserError: a path cannot be read, or no curve is left.
@@ -86,9 +88,19 @@ def judge_paths(
         if guessed:
             notes.append(f"Taken as better when higher, by name: {_few(guessed)}.")
     rng = np.random.default_rng(seed)
-    return Found(
-        tuple(_judged(name, curve, higher, held_out, rng) for name, curve in curves), tuple(notes)
-    )
+    judged = [_judged(name, curve, higher, held_out, rng) for name, curve in curves]
+    return Found(tuple(judged if alone else _together(judged)), tuple(notes))
+
+
+def _together(judged: Sequence[Judged]) -> list[Judged]:
+    """Each curve in the light of the others of its tag."""
+    found = list(judged)
+    for tag in dict.fromkeys(one.curve.tag for one in judged):
+        mine = [k for k, one in enumerate(judged) if one.curve.tag == tag]
+        told = beside([judged[k].judgement for k in mine], judged[mine[0]].kind)
+        for k, one in zip(mine, told):
+            found[k] = dataclasses.replace(found[k], judgement=one)
+    return found
 
 
 def _judgeable(curves: list[tuple[str, Curve]]) -> tuple[list[tuple[str, Curve]], list[str]]:

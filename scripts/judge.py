@@ -38,6 +38,9 @@ def parsed(arguments: Sequence[str]) -> Any:
     parser.add_argument(
         "--held_out", default="", help="tags that are of held-out data (besides val, test, eval)"
     )
+    parser.add_argument(
+        "--alone", action="store_true", help="judge no curve by others of its tag (other tasks?)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--html", default="", help="draw the curves on a page, into this file")
     parser.add_argument("--seed", type=int, default=0, help="of the intervals' draws (default 0)")
@@ -58,6 +61,7 @@ def main(told: Any) -> None:
         higher=None if told.higher_is_better is None else _names(told.higher_is_better),
         held_out=_names(told.held_out),
         seed=told.seed,
+        alone=told.alone,
     )
     if told.json:
         print(json.dumps(judged.to_json(found), indent=1, allow_nan=False))

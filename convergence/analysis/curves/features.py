@@ -11,6 +11,7 @@ from convergence.analysis.curves.series import Series, running
 
 HEAD = 3  # points whose median is where a curve starts
 TAIL = 0.1  # of the points: where it ends
+TROUGH = 0.2  # autocorrelation below minus this at half a period
 CYCLES = 2.5  # fewest of a swing in the part looked at
 KNEE_POINTS = 200
 
@@ -80,38 +81,58 @@ class Swing:
     """How the later part of a curve swings about its trend.
 
     Attributes:
-        amplitude: of the strongest swing, in the curve's unit.
-        share: of the variance about the trend that this swing explains.
+        amplitude: of the regular swing, in the curve's unit.
+        regularity: autocorrelation of the residuals one period apart; 0 where there is no period.
+        chance: what mere noise of this length would reach.
         period: steps of one swing.
     """
 
-    amplitude: float
-    share: float
-    period: float
+    amplitude: float = 0.0
+    regularity: float = 0.0
+    chance: float = 1.0
+    period: float = math.nan
 
 
 def swing(series: Series) -> Swing:
-    """The strongest regular swing of the last half, from the periodogram of its residuals."""
-    calm = series.calm
-    late = calm[len(calm) // 2 :]
-    steps = series.steps[len(calm) // 2 :]
-    n = len(late)
-    if n < 12 or np.ptp(late) <= 0:
-        return Swing(0.0, 0.0, math.nan)
+    """The regular swing of the later part, from the autocorrelation of its residuals.
+
+    Of a swing the autocorrelation falls clearly below 0 at half a period and rises again at a
+    whole one; that of noise, however correlated, does not.
+    """
+    n = len(series.calm) * 3 // 5
+    late, steps = series.calm[-n:], series.steps[-n:]
+    if n < 9 or np.ptp(late) <= 0:
+        return Swing()
     even = np.linspace(steps[0], steps[-1], n)
     at = np.linspace(-1, 1, n)
     level = np.interp(even, steps, late)
     rest = level - np.polyval(np.polyfit(at, level, 3), at)
-    power = np.abs(np.fft.rfft(rest * np.hanning(n))) ** 2
-    power[: max(int(CYCLES), 1)] = 0.0
-    total = float(power.sum())
-    if total <= 0:
-        return Swing(0.0, 0.0, math.nan)
-    near = np.convolve(power, np.ones(5), "same")
-    peak = int(np.argmax(near))
-    share = float(near[peak]) / total
-    amplitude = math.sqrt(2 * share) * float(rest.std())
-    return Swing(amplitude, share, float((even[-1] - even[0]) / max(peak, 1)))
+    spectrum = np.abs(np.fft.rfft(rest, 2 * n)) ** 2
+    lags = int(n / CYCLES)
+    counts = n - np.arange(lags + 1)
+    pairs = np.fft.irfft(spectrum)[: lags + 1] / counts
+    if pairs[0] <= 0 or lags < 2:
+        return Swing()
+    like = pairs / pairs[0]
+    below = np.flatnonzero(like < -TROUGH)
+    if not len(below):
+        return Swing()
+    peak = int(below[0]) + int(np.argmax(like[below[0] :]))
+    regular = max(float(like[peak]), 0.0)
+    apart = float((even[-1] - even[0]) / (n - 1))
+    chance = 3.0 / math.sqrt(n - peak)
+    return Swing(math.sqrt(2 * pairs[0] * max(regular, 0.0)), regular, chance, peak * apart)
+
+
+def trend(series: Series) -> float:
+    """Spearman's correlation of values and steps in standard errors, autocorrelation counted."""
+    n = len(series.calm)
+    if n < 5 or np.ptp(series.calm) <= 0:
+        return 0.0
+    ranks = np.argsort(np.argsort(series.calm)) - (n - 1) / 2
+    at = np.arange(n) - (n - 1) / 2
+    fewer = (1 - series.correlation) / (1 + series.correlation)
+    return float(ranks @ at / (at @ at) * math.sqrt(max(n * fewer - 1, 0.0)))
 
 
 def knee(steps: np.ndarray, values: np.ndarray) -> float:

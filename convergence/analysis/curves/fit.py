@@ -16,7 +16,9 @@ from convergence.analysis.curves.series import Series
 from convergence.analysis.descent import LAWS, laws
 
 DRAWS = 200
-TAIL = 0.5  # of the bins, which grow geometrically
+TAILS = (0.5, 0.65, 0.8)  # of the bins, which grow geometrically: the fitted part begins there
+FITS = 2.0  # times the noise: a law that scatters less fits; else a later part is tried
+BETTER = 1.3  # times less scatter is a reason to believe in the later part
 BINS = 48
 FEWEST = 5  # bins
 AHEAD = 10.0  # times the run's length: how far the remaining gain looks
@@ -73,16 +75,29 @@ def fit(series: Series, rng: np.random.Generator, floor: float = -np.inf) -> Fit
         floor: no limit lies below it.
     """
     at, means, sizes = bins(series)
-    first = min(int(len(at) * TAIL), max(len(at) - 2 * FEWEST, 0))
-    top = int(np.argmax(means))
-    if top < len(at) - 2 * FEWEST:
-        first = max(first, top)  # what came before the highest point was warm-up
-    at, means, sizes = at[first:], means[first:], sizes[first:]
     if len(at) < FEWEST:
         return None
-    span = float(np.ptp(means))
     widened = (1 + series.correlation) / (1 - series.correlation)
     error = series.noise * np.sqrt(np.minimum(widened / sizes, 1.0))
+    top = int(np.argmax(means))  # what came before the highest point was warm-up
+    starts = [min(int(len(at) * tail), len(at) - 2 * FEWEST) for tail in TAILS]
+    if top < len(at) - 2 * FEWEST:
+        starts = [max(start, top) for start in starts]
+    best: Fit | None = None
+    for first in dict.fromkeys(max(start, 0) for start in starts):
+        found = _of_part(at[first:], means[first:], error[first:], rng, floor)
+        if best is None or found.scatter < best.scatter / BETTER:
+            best = found
+        if best.scatter < FITS:
+            break
+    return best
+
+
+def _of_part(
+    at: np.ndarray, means: np.ndarray, error: np.ndarray, rng: np.random.Generator, floor: float
+) -> Fit:
+    """The law of a part of the bins, and its redraws."""
+    span = float(np.ptp(means))
     error = np.maximum(error, max(2e-3 * span, 1e-12 * max(1.0, float(np.abs(means).max()))))
     falls = laws(at)
     base = float(means[-1])  # squared errors are differences of large numbers unless centred

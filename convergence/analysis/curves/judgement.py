@@ -50,6 +50,7 @@ class Judgement:
         sentence: why, in one or two sentences.
         points: finite points that were judged.
         last_step: the last of them.
+        start: the level at which it begins.
         last: the level at which the curve ends.
         descent: how much better the best level is than the start (never negative).
         limit: where the curve is heading.
@@ -68,6 +69,7 @@ class Judgement:
     sentence: str
     points: int = 0
     last_step: float = math.nan
+    start: float = math.nan
     last: float = math.nan
     descent: float = math.nan
     limit: Range = Range()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from convergence.analysis.curves import judgement as says
-from convergence.analysis.curves.features import Levels, Swing, knee, levels, swing
+from convergence.analysis.curves.features import Levels, Swing, knee, levels, swing, trend
 from convergence.analysis.curves.fit import AHEAD, Fit, bins, fit, interval
 from convergence.analysis.curves.judgement import Judgement, Kind, Range
 from convergence.analysis.curves.series import Series, prepare
@@ -27,11 +27,14 @@ UNSURE = 0.06  # and so close to a half it cannot be told
 LOST = 0.7  # of the descent lost again at the end: diverged
 RISES = 3.0  # standard errors of a rise or descent that are noise
 NOTHING = 0.02  # of the start level: a descent below this is none
+TREND = 3.5  # standard errors of a rank correlation with the step that is no noise
+ALIKE = 0.15  # of the start level: curves that start so near each other are compared
 SWINGS = 0.08  # of the descent: the amplitude of an oscillation
-REGULAR = 0.4  # of the variance about the trend that an oscillation explains
+REGULAR = 0.4  # autocorrelation one period apart of an oscillation
 LEFT = 0.5  # of the start level left where a curve is stuck
 EARLY = 0.3  # of the run by which a stuck curve has come to rest
-BROKEN_OFF = 0.15  # of the descent that the law of the earlier part promised beyond the end
+LATEST = 0.6  # of the run: a descent that ended later is not called broken off
+BROKEN_OFF = 0.06  # of the descent that the law of the earlier part promised beyond the end
 ABRUPT = 0.6  # of a rise within a twentieth of the run: a break, not over-training
 
 
@@ -67,25 +70,33 @@ def judge_together(
 ) -> list[Judgement]:
     """The verdicts on curves of one task and quantity, each in the light of the others.
 
-    A curve that came to rest clearly above where another came to is stuck, whatever it looks like.
+    A curve that came to rest clearly above where a like one came to is stuck, whatever its shape.
 
     Args:
         curves: (steps, values) each.
         kind, rng: as of `judge`.
     """
-    alone = [judge(*curve, kind=kind, rng=rng) for curve in curves]
+    return beside([judge(*curve, kind=kind, rng=rng) for curve in curves], kind)
+
+
+def beside(alone: Sequence[Judgement], kind: Kind) -> list[Judgement]:
+    """The judgements of curves of one task and quantity, each in the light of the others.
+
+    Only curves that start alike (`ALIKE`) are compared: others may be of another loss.
+    """
     sign = -1.0 if kind == "score" else 1.0
-    ended = [sign * one.last for one in alone if one.verdict != says.DIVERGED]
-    best = min((x for x in ended if math.isfinite(x)), default=math.nan)
-    return [_beside(one, best, sign) for one in alone]
+    whole = [one for one in alone if one.verdict != says.DIVERGED and math.isfinite(one.last)]
+    return [_beside(one, whole, sign) for one in alone]
 
 
-def _beside(one: Judgement, best: float, sign: float) -> Judgement:
-    above = sign * one.last - best
-    if one.verdict != says.CONVERGED or not above > MATTERS * (one.descent + above):
+def _beside(one: Judgement, others: Sequence[Judgement], sign: float) -> Judgement:
+    if one.verdict != says.CONVERGED:
         return one
+    alike = [x for x in others if abs(x.start - one.start) <= ALIKE * max(abs(one.start), one.descent)]
+    best = min(sign * x.last for x in alike)
+    above = sign * one.last - best
     low = sign * (one.limit.high if sign < 0 else one.limit.low)
-    if math.isfinite(low) and low <= best:
+    if not above > MATTERS * one.descent or low <= best:
         return one
     told = f"It came to rest at {_n(one.last)} where another curve of its kind reached"
     return dataclasses.replace(one, verdict=says.STUCK, sentence=f"{told} {_n(sign * best)}.")
@@ -112,12 +123,12 @@ def _judged(series: Series, kind: Kind, rng: np.random.Generator) -> Judgement:
         return dataclasses.replace(base, sentence=why)
     level = levels(series)
     base = dataclasses.replace(
-        base, last=level.end, descent=level.descent, best_step=float(series.steps[level.best_at])
+        base, start=level.start, last=level.end, descent=level.descent, best_step=float(series.steps[level.best_at])
     )
     if np.ptp(series.values) == 0:
         why = f"Every value is {_n(level.end)}: nothing was learned after the first point."
         return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=why, best_step=None)
-    for rule in (_diverged, _not_learning, _overtrained, _oscillating):
+    for rule in (_diverged, _overtrained, _oscillating, _not_learning):
         if found := rule(series, level, kind, base):
             return found
     return _resting_or_not(series, level, rng, base, _floor(series, kind))
@@ -126,7 +137,7 @@ def _judged(series: Series, kind: Kind, rng: np.random.Generator) -> Judgement:
 def _floor(series: Series, kind: Kind) -> float:
     """The lowest that values like these can be: 0 of losses that never were negative."""
     if kind == "score":
-        return -1.0 if -1 <= series.values.min() and series.values.max() <= 0 else -math.inf
+        return -1.0 if series.values.min() >= -1 and series.values.max() <= 0 else -math.inf
     return 0.0 if series.values.min() >= 0 else -math.inf
 
 
@@ -136,7 +147,7 @@ def _diverged(series: Series, level: Levels, kind: Kind, base: Judgement) -> Jud
     grown = above > RISES * level.rise_error and above > NOTHING * abs(level.start)
     whole = level.descent > max(RISES * level.error, NOTHING * abs(level.start))
     abrupt = level.jump > ABRUPT
-    if not ((lost and whole) or grown) or (kind != "loss" and not abrupt):
+    if not ((lost and whole) or grown or _climbed(series, level)) or (kind != "loss" and not abrupt):
         return None
     line = level.best + 0.5 * level.rise
     later = np.flatnonzero(series.calm[level.best_at :] > line)
@@ -145,9 +156,18 @@ def _diverged(series: Series, level: Levels, kind: Kind, base: Judgement) -> Jud
     return dataclasses.replace(base, verdict=says.DIVERGED, sentence=why, diverged_at=at)
 
 
+def _climbed(series: Series, level: Levels) -> bool:
+    """Whether the last points all lie above every point up to the best: a rise beyond all noise."""
+    before, last = series.calm[: level.best_at + 1], series.calm[-3:]
+    enough = len(before) > len(series.calm) // 4 and level.best_at < len(series.calm) - 3
+    return bool(enough and last.min() > before.max() + NOTHING * abs(level.start))
+
+
 def _not_learning(series: Series, level: Levels, kind: Kind, base: Judgement) -> Judgement | None:
-    noise = RISES * math.hypot(level.error, series.noise / math.sqrt(3))
-    if level.descent > max(noise, NOTHING * abs(level.start)):
+    noise = RISES * math.hypot(level.rise_error, series.noise / math.sqrt(3))
+    if level.descent > NOTHING * abs(level.start) and (
+        level.descent > noise or trend(series) < -TREND
+    ):
         return None
     why = f"It ends at {_n(level.end)} where it began at {_n(level.start)}, within its noise."
     if level.descent > noise:
@@ -165,7 +185,9 @@ def _overtrained(series: Series, level: Levels, kind: Kind, base: Judgement) -> 
 
 def _oscillating(series: Series, level: Levels, kind: Kind, base: Judgement) -> Judgement | None:
     found: Swing = swing(series)
-    if found.amplitude <= SWINGS * level.descent or found.share <= REGULAR:
+    descent = max(level.start - level.end, 0.0)
+    regular = found.regularity > max(REGULAR, found.chance)
+    if found.amplitude <= SWINGS * descent or not regular:
         return None
     why = (
         f"It swings by ±{_n(found.amplitude)} every {_n(found.period)} steps, without settling"
@@ -195,26 +217,51 @@ def _resting_or_not(
         return dataclasses.replace(
             base, verdict=says.IMPROVING, sentence=f"{why} {_n(base.half_gain_at)}."
         )
-    stuck = _stuck(series, level, floor)
+    stuck = _stuck(series, level, rng, floor)
     if stuck:
         return dataclasses.replace(base, verdict=says.STUCK, sentence=stuck)
     why = f"At rest at {_n(level.end)}: {ahead}."
     return dataclasses.replace(base, verdict=says.CONVERGED, sentence=why)
 
 
-def _stuck(series: Series, level: Levels, floor: float) -> str:
+def _stuck(
+    series: Series, level: Levels, rng: np.random.Generator, floor: float
+) -> str:
     """Why a curve at rest is stuck, '' if nothing says so."""
     at, means, _ = bins(series)
     rest = level.end + MATTERS * level.descent + 2 * level.error
     above = np.flatnonzero(means > rest)
-    reached = at[above[-1] + 1] / at[-1] if len(above) and above[-1] + 1 < len(at) else 0.0
+    if not len(above) or above[-1] + 1 >= len(at):
+        return ""
+    reached = at[above[-1] + 1] / at[-1]
+    since = float(series.steps[0] + reached * at[-1])
     left = (level.end - floor) / (level.start - floor) if math.isfinite(floor) else 0.0
     if left > LEFT and reached < EARLY:
+        return f"At rest from step {_n(since)} on with {100 * left:.0f} % of its start level left."
+    promised = _promised(series, since, rng, floor) if reached < LATEST else math.nan
+    lower = level.end - promised
+    if level.descent > lower > max(BROKEN_OFF * level.descent, RISES * level.error):
         return (
-            f"At rest from step {_n(series.steps[0] + reached * at[-1])} on with"
-            f" {100 * left:.0f} % of its start level left."
+            f"At rest from step {_n(since)} on; as it fell before, it would have come to"
+            f" {_n(promised)} instead of {_n(level.end)}."
         )
     return ""
+
+
+def _promised(series: Series, since: float, rng: np.random.Generator, floor: float) -> float:
+    """The level, at most, that the descent before a step promised for the curve's end."""
+    before = int(np.searchsorted(series.steps, since))
+    if before < 2 * FEWEST:
+        return math.nan
+    early = dataclasses.replace(
+        series, steps=series.steps[:before], values=series.values[:before], calm=series.calm[:before]
+    )
+    found = fit(early, rng, floor)
+    if found is None:
+        return math.nan
+    last = float(found.at[-1])
+    ahead = last * float(series.steps[-1] - series.steps[0]) / max(since - series.steps[0], 1e-300)
+    return interval(found.values(ahead))[1]
 
 
 def _described(series: Series, found: Fit, base: Judgement) -> Judgement:
@@ -280,4 +327,4 @@ def _signed(one: Judgement, sign: float) -> Judgement:
     if sign > 0:
         return one
     limit = Range(-one.limit.estimate, -one.limit.high, -one.limit.low)
-    return dataclasses.replace(one, limit=limit, last=-one.last)
+    return dataclasses.replace(one, limit=limit, start=-one.start, last=-one.last)

@@ -12,8 +12,10 @@ import numpy as np
 
 MIXED = 0.1  # of the points step backwards: that is no restart but several curves in one
 SPIKE = 8.0  # robust standard deviations above its neighbours' median
+OFTEN = 0.05  # of the points: so many are no spikes
 GAP = 0.2  # of all steps between two neighbouring points, and GAP_TIMES the usual distance
 GAP_TIMES = 10.0
+PIECES, SHORTEST = 8, 10  # of the later part, for the noise; and points of a piece
 MAD = 1.4826  # from a median absolute deviation to a normal's standard deviation
 
 
@@ -140,21 +142,34 @@ def _without_spikes(values: np.ndarray) -> tuple[np.ndarray, int]:
     high = off > SPIKE * np.maximum(scale, max(late, 1e-3 * float(np.ptp(middle))))
     high[: half + 1] = False  # there a fall is no spike
     high[-2:] = False  # nor is what may be the start of a divergence
+    if high.mean() > OFTEN:
+        return values, 0
     return np.where(high, middle, values), int((np.diff(high.astype(int), prepend=0) == 1).sum())
 
 
 def _noise(calm: np.ndarray) -> tuple[float, float]:
-    """Standard deviation and neighbours' correlation of the later half about its trend."""
+    """Standard deviation and neighbours' correlation of the later half about its local trends.
+
+    Straight lines are taken out of some pieces, and the middle piece's variance counts: so neither
+    a rise at the end nor a fall at the start passes for noise.
+    """
     if len(calm) < 5:
         return 0.0, 0.0
-    late = calm[len(calm) // 2 :] if len(calm) >= 16 else calm
-    degree = 3 if len(late) >= 20 else 1
-    at = np.linspace(-1, 1, len(late))
-    rest = late - np.polyval(np.polyfit(at, late, degree), at)
-    power = float(rest @ rest)
-    noise = math.sqrt(power / max(len(late) - degree - 1, 1))
-    if power <= 0 or len(late) < 8:
+    late = calm[len(calm) // 3 :] if len(calm) >= 16 else calm
+    size = max(len(late) // PIECES, min(len(late), SHORTEST))
+    count = len(late) // size
+    pieces = late[len(late) - count * size :].reshape(count, size)
+    at = np.linspace(-1, 1, size)
+    slope = (pieces @ at) / (at @ at)
+    rest = pieces - pieces.mean(axis=1, keepdims=True) - slope[:, None] * at
+    power = (rest * rest).sum(axis=1)
+    noise = math.sqrt(float(np.median(power)) / max(size - 2, 1))
+    usual = power <= 4 * np.median(power)  # a piece with a jump or a blow-up says nothing
+    whole = float(power[usual].sum())
+    if whole <= 0 or size < 5:
         return noise, 0.0
-    # Kendall's correction: taking a trend out biases the correlation downwards.
-    raw = float(rest[1:] @ rest[:-1]) / power
-    return noise, float(np.clip(raw + (1 + (degree + 1) * raw) / len(late), 0.0, 0.95))
+    raw = float((rest[usual, 1:] * rest[usual, :-1]).sum()) / whole
+    # Taking a line out of so few points lowers the correlation (Kendall's bias, two parameters).
+    raw += (2 + 4 * raw) / size
+    rho = float(np.clip(raw, 0.0, 0.95))
+    return noise * math.sqrt(1 / (1 - min(rho, 0.9) ** 2 * min(4 / size, 0.5))), rho

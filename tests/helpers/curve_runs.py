@@ -1,0 +1,227 @@
+"""Real runs of this engine, each labelled by what happened when it went on ten times as long.
+
+A run at a constant rate is cut at a tenth or a twentieth of its length: the cut part is judged, the
+rest and the other arms of its task tell what is true. Tasks of the setting cases and of the
+reported ones share neither dataset nor model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from helpers.curve_shapes import MATTERS, Case
+
+from convergence import data, spec
+from convergence.analysis.curves import Kind
+from convergence.analysis.curves import judgement as says
+from convergence.spec import Arm, DataSpec, ModelSpec, RunSpec, Setting, StudySpec, TrainSpec
+from convergence.study import Machine, Study, resolve
+
+LENGTH = 4000  # steps of the whole run
+CUTS = (10, 20)  # the judged part is the whole over this
+SEEDS = 4
+POINTS = 400  # evaluations of the whole run
+RATES = (1e-6, 0.03, 0.3, 1.0, 10.0, 100.0)  # times a task's own
+FULL = (0.3, 3.0, 10.0, 20.0, 40.0)  # times a task's own, with the whole training set as batch
+BREAKS = ("0:1,12:0.001", "0:1,30:0.002", "0:1,60:0.002")  # lowered far too early
+NOTHING = 0.02  # of the best arm's descent: nothing was learned
+SWINGS = 0.08  # of the descent
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A dataset, a model and a rate that suits them."""
+
+    name: str
+    told: DataSpec
+    model: ModelSpec
+    train: TrainSpec
+    full: int  # rows of a full batch
+
+
+def _sgd(rate: float, momentum: float = 0.9, batch: int = 32) -> TrainSpec:
+    name = "momentum" if momentum else "sgd"
+    return TrainSpec(
+        optimizer=name, momentum=momentum, learning_rate=rate, steps=LENGTH, batch_size=batch
+    )
+
+
+def _adam(rate: float) -> TrainSpec:
+    return TrainSpec(optimizer="adam", learning_rate=rate, steps=LENGTH, batch_size=32)
+
+
+SETTING = (
+    Task("digits", DataSpec(dataset="digits", train_size=400), ModelSpec(hidden=(32,)), _sgd(0.02), 400),
+    Task("wine", DataSpec(dataset="wine"), ModelSpec(hidden=(16, 16)), _sgd(0.02), 110),
+    Task(
+        "teacher_regression",
+        DataSpec(dataset="teacher_regression", generated_rows=400),
+        ModelSpec(hidden=(16,)),
+        _adam(0.003),
+        250,
+    ),
+)
+REPORTED = (
+    Task(
+        "mnist1d",
+        DataSpec(dataset="mnist1d", generated_rows=700),
+        ModelSpec(hidden=(32, 32), activation="tanh"),
+        _sgd(0.02),
+        400,
+    ),
+    Task("breast_cancer", DataSpec(dataset="breast_cancer"), ModelSpec(hidden=(24,)), _adam(0.003), 350),
+    Task("diabetes", DataSpec(dataset="diabetes"), ModelSpec(hidden=(32,)), _sgd(0.01, 0.0), 270),
+    Task("iris", DataSpec(dataset="iris"), ModelSpec(hidden=(8, 8)), _sgd(0.02), 90),
+)
+
+
+def _arms(task: Task) -> tuple[Arm, ...]:
+    own = task.train.learning_rate
+    scaled = 0.2 if task.train.optimizer == "adam" else 1.0
+    return (
+        *(Arm.of(f"rate {x:g}", learning_rate=x * own) for x in RATES),
+        *(Arm.of(f"break {k}", schedule=one) for k, one in enumerate(BREAKS)),
+        *(
+            Arm.of(f"full {x:g}", learning_rate=x * scaled * own, batch_size=task.full, momentum=0.0)
+            for x in FULL
+        ),
+    )
+
+
+def trained(task: Task, seed: int = 0) -> dict[str, np.ndarray]:
+    """The curves of every arm and seed of a task, as arrays by name."""
+    setting = Setting(task.told, task.model, task.train)
+    run = RunSpec(num_seeds=SEEDS, eval_every=LENGTH // POINTS, seed=seed, save_params="none")
+    study = spec.validate(StudySpec(setting=setting, run=run, arms=_arms(task)))
+    loaded = data.load(task.told)
+    history = Study(resolve(study, loaded), loaded, Machine.here(2)).run()
+    steps, loss = history.loss_curve()
+    metric = "cross_entropy" if loaded.task == "classification" else "rmse"
+    return {
+        "loss_step": steps,
+        "loss": loss["mean"],
+        "eval_step": history.eval_steps,
+        "held_out": history.curve(metric),
+        "arm": np.array([one.arm for one in history.trials]),
+        "arms": np.array(history.arm_names),
+    }
+
+
+def curves(task: Task, cache: Path | None) -> dict[str, np.ndarray]:
+    """As `trained`, kept in a file in the folder ``cache`` if there is one."""
+    if cache is None:
+        return trained(task)
+    path = cache / f"{task.name}.npz"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **trained(task))
+    with np.load(path) as held:
+        return {name: held[name] for name in held.files}
+
+
+def _level(steps: np.ndarray, values: np.ndarray, until: float) -> np.ndarray:
+    """[trials] means over the last tenth before a step; infinite where it is not finite."""
+    inside = (steps > 0.9 * until) & (steps <= until)
+    mean = values[:, inside].mean(axis=1)
+    return np.where(np.isfinite(mean), mean, np.inf)
+
+
+def cases(task: Task, cache: Path | None) -> list[Case]:
+    """Every cut run of a task with its label."""
+    held = curves(task, cache)
+    found = []
+    for kind in ("loss", "held-out"):
+        name = "loss" if kind == "loss" else "held_out"
+        steps = held["loss_step" if kind == "loss" else "eval_step"].astype(np.float64)
+        for cut in CUTS:
+            found += _cut(task, held, kind, steps, held[name], LENGTH / cut, cut)
+    return found
+
+
+def _cut(
+    task: Task,
+    held: dict[str, np.ndarray],
+    kind: Kind,
+    steps: np.ndarray,
+    values: np.ndarray,
+    until: float,
+    cut: int,
+) -> list[Case]:
+    inside = steps <= until
+    start = float(np.nanmean(values[:, 0]))
+    now, then = _level(steps, values, until), _level(steps, values, 10 * until)
+    arm = held["arm"]
+    ends = np.array([now[arm == k].mean() for k in range(len(held["arms"]))])
+    best = float(ends.min())
+    found = []
+    for row in range(len(arm)):
+        if row % len(CUTS) != CUTS.index(cut):  # every run is judged at one cut only
+            continue
+        name = str(held["arms"][arm[row]])
+        full = name.startswith("full")
+        truth = _truth(steps, values[row], until, kind, start, now[row], then[row], best, full)
+        others = [k for k in range(len(arm)) if arm[k] != arm[row] and np.isfinite(now[k])]
+        siblings = tuple((steps[inside], values[k][inside]) for k in others[:: SEEDS])
+        found.append(
+            Case(
+                truth,
+                f"real: {task.name}, {name}, {kind}, {until:g} steps",
+                kind,
+                steps[inside],
+                values[row][inside],
+                float(now[row]),
+                siblings,
+            )
+        )
+    return found
+
+
+def _truth(
+    steps: np.ndarray,
+    values: np.ndarray,
+    until: float,
+    kind: Kind,
+    start: float,
+    now: float,
+    then: float,
+    best: float,
+    full: bool,
+) -> str:
+    """What happened to one run that is cut at a step."""
+    descent = start - now
+    if not np.isfinite(now) or (kind == "loss" and now > 1.05 * start):
+        return says.DIVERGED
+    smooth = np.convolve(values, np.ones(5) / 5, "valid")
+    middle = steps[4:]
+    before = float(np.min(smooth[middle <= until], initial=np.inf))
+    after = float(np.nanmin(smooth[middle > until], initial=np.inf))
+    if kind == "held-out":
+        fallen = start - before
+        if fallen > NOTHING * (start - best) and now - before > MATTERS * fallen and after >= before:
+            return says.OVERTRAINED
+        then = after
+    if kind == "loss" and descent < NOTHING * (start - best):
+        return says.NOT_LEARNING
+    if kind == "held-out" and start - before < NOTHING * (start - best):
+        return says.NOT_LEARNING
+    if full and _swing(steps, values, until / 2, until) > SWINGS * descent:
+        later = _swing(steps, values, 5 * until, 10 * until)
+        return says.OSCILLATING if later > SWINGS / 2 * descent else "neither"
+    if not np.isfinite(then):
+        return "neither"
+    if now - then > MATTERS * descent:
+        return says.IMPROVING
+    return says.STUCK if now - best > MATTERS * descent else says.CONVERGED
+
+
+def _swing(steps: np.ndarray, values: np.ndarray, first: float, last: float) -> float:
+    """Half the range of the middle nine tenths about the trend of a part of a run."""
+    inside = (steps > first) & (steps <= last)
+    at, part = steps[inside], values[inside]
+    if len(part) < 4 or not np.isfinite(part).all():
+        return np.inf
+    rest = part - np.polyval(np.polyfit(at - at.mean(), part, 1), at - at.mean())
+    low, high = np.percentile(rest, [5, 95])
+    return float(high - low) / 2
