@@ -41,6 +41,10 @@ class Task:
     full: int  # rows of a full batch
 
 
+def _mlp(*hidden: int) -> ModelSpec:
+    return ModelSpec(hidden=hidden)
+
+
 def _sgd(rate: float, momentum: float = 0.9, batch: int = 32) -> TrainSpec:
     name = "momentum" if momentum else "sgd"
     return TrainSpec(
@@ -53,15 +57,9 @@ def _adam(rate: float) -> TrainSpec:
 
 
 SETTING = (
-    Task("digits", DataSpec(dataset="digits", train_size=400), ModelSpec(hidden=(32,)), _sgd(0.02), 400),
-    Task("wine", DataSpec(dataset="wine"), ModelSpec(hidden=(16, 16)), _sgd(0.02), 110),
-    Task(
-        "teacher_regression",
-        DataSpec(dataset="teacher_regression", generated_rows=400),
-        ModelSpec(hidden=(16,)),
-        _adam(0.003),
-        250,
-    ),
+    Task("digits", DataSpec(dataset="digits", train_size=400), _mlp(32), _sgd(0.02), 400),
+    Task("wine", DataSpec(dataset="wine"), _mlp(16, 16), _sgd(0.02), 110),
+    Task("iris", DataSpec(dataset="iris"), _mlp(8, 8), _sgd(0.02), 90),
 )
 REPORTED = (
     Task(
@@ -71,9 +69,15 @@ REPORTED = (
         _sgd(0.02),
         400,
     ),
-    Task("breast_cancer", DataSpec(dataset="breast_cancer"), ModelSpec(hidden=(24,)), _adam(0.003), 350),
-    Task("diabetes", DataSpec(dataset="diabetes"), ModelSpec(hidden=(32,)), _sgd(0.01, 0.0), 270),
-    Task("iris", DataSpec(dataset="iris"), ModelSpec(hidden=(8, 8)), _sgd(0.02), 90),
+    Task("breast_cancer", DataSpec(dataset="breast_cancer"), _mlp(24), _adam(0.003), 350),
+    Task("diabetes", DataSpec(dataset="diabetes"), _mlp(32), _sgd(0.01, 0.0), 270),
+    Task(
+        "teacher_regression",
+        DataSpec(dataset="teacher_regression", generated_rows=400),
+        _mlp(16),
+        _adam(0.003),
+        250,
+    ),
 )
 
 
@@ -150,70 +154,76 @@ def _cut(
     cut: int,
 ) -> list[Case]:
     inside = steps <= until
-    start = float(np.nanmean(values[:, 0]))
-    now, then = _level(steps, values, until), _level(steps, values, 10 * until)
-    arm = held["arm"]
-    ends = np.array([now[arm == k].mean() for k in range(len(held["arms"]))])
-    best = float(ends.min())
+    arm, names = held["arm"], [str(name) for name in held["arms"]]
+    replica = np.array([int((arm[:k] == one).sum()) for k, one in enumerate(arm)])
+    now = _level(steps, values, until)
+    # All arms of a seed start from the same weights, and one of them hardly moves.
+    still = arm == names.index(f"rate {RATES[0]:g}")
+    starts = np.array([_start(kind, values[still & (replica == k)][0]) for k in range(SEEDS)])
+    ends = np.array([now[arm == k].mean() for k in range(len(names))])
     found = []
     for row in range(len(arm)):
-        if row % len(CUTS) != CUTS.index(cut):  # every run is judged at one cut only
+        if replica[row] % len(CUTS) != CUTS.index(cut):  # every run is judged at one cut only
             continue
-        name = str(held["arms"][arm[row]])
-        full = name.startswith("full")
-        truth = _truth(steps, values[row], until, kind, start, now[row], then[row], best, full)
-        others = [k for k in range(len(arm)) if arm[k] != arm[row] and np.isfinite(now[k])]
-        siblings = tuple((steps[inside], values[k][inside]) for k in others[:: SEEDS])
+        name = names[arm[row]]
+        about = About(kind, until, float(starts[replica[row]]), float(ends.min()), name)
+        truth = _truth(steps, values[row], about)
+        same = (replica == replica[row]) & (arm != arm[row])
+        siblings = tuple((steps[inside], values[k][inside]) for k in np.flatnonzero(same))
+        source = f"real: {task.name}, {name}, {kind}, {until:g} steps"
+        end = float(now[row])
         found.append(
-            Case(
-                truth,
-                f"real: {task.name}, {name}, {kind}, {until:g} steps",
-                kind,
-                steps[inside],
-                values[row][inside],
-                float(now[row]),
-                siblings,
-            )
+            Case(truth, source, kind, steps[inside], values[row][inside], end, siblings)
         )
     return found
 
 
-def _truth(
-    steps: np.ndarray,
-    values: np.ndarray,
-    until: float,
-    kind: Kind,
-    start: float,
-    now: float,
-    then: float,
-    best: float,
-    full: bool,
-) -> str:
-    """What happened to one run that is cut at a step."""
-    descent = start - now
-    if not np.isfinite(now) or (kind == "loss" and now > 1.05 * start):
+def _start(kind: Kind, still: np.ndarray) -> float:
+    return float(still[0] if kind == "held-out" else still[:50].mean())
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What is known of a run: its kind, where it is cut, its start, and the best arm's level."""
+
+    kind: Kind
+    until: float
+    start: float
+    best: float
+    arm: str
+
+
+def _truth(steps: np.ndarray, values: np.ndarray, about: About) -> str:
+    """What happened to a run that is cut at a step; neither where two verdicts are as true."""
+    until, start = about.until, about.start
+    now = float(_level(steps, values[None], until)[0])
+    then = float(_level(steps, values[None], 10 * until)[0])
+    descent, most = start - now, start - about.best
+    if not np.isfinite(now) or (about.kind == "loss" and now > 1.05 * start):
         return says.DIVERGED
-    smooth = np.convolve(values, np.ones(5) / 5, "valid")
-    middle = steps[4:]
-    before = float(np.min(smooth[middle <= until], initial=np.inf))
-    after = float(np.nanmin(smooth[middle > until], initial=np.inf))
-    if kind == "held-out":
+    if about.kind == "held-out":
+        smooth = np.convolve(values, np.ones(5) / 5, "valid")
+        middle = steps[4:]
+        before = float(np.min(smooth[middle <= until], initial=np.inf))
+        after = float(np.nanmin(smooth[middle > until], initial=np.inf))
         fallen = start - before
-        if fallen > NOTHING * (start - best) and now - before > MATTERS * fallen and after >= before:
-            return says.OVERTRAINED
+        if fallen > NOTHING * most and now - before > MATTERS * fallen:
+            return says.OVERTRAINED if after >= before else "neither"
+        if fallen < NOTHING * most:
+            return says.NOT_LEARNING if now < 1.05 * start else "neither"
         then = after
-    if kind == "loss" and descent < NOTHING * (start - best):
+    if descent < NOTHING * most:
         return says.NOT_LEARNING
-    if kind == "held-out" and start - before < NOTHING * (start - best):
-        return says.NOT_LEARNING
-    if full and _swing(steps, values, until / 2, until) > SWINGS * descent:
+    if about.arm.startswith("full") and _swing(steps, values, until / 2, until) > SWINGS * descent:
         later = _swing(steps, values, 5 * until, 10 * until)
         return says.OSCILLATING if later > SWINGS / 2 * descent else "neither"
     if not np.isfinite(then):
         return "neither"
-    if now - then > MATTERS * descent:
-        return says.IMPROVING
-    return says.STUCK if now - best > MATTERS * descent else says.CONVERGED
+    improves = now - then > MATTERS * descent
+    beaten = now - about.best > MATTERS * descent
+    if about.arm.startswith("break"):  # of these, ten times the length is not the same schedule
+        return says.STUCK if beaten and not improves else "neither"
+    return says.IMPROVING if improves else says.STUCK if beaten else says.CONVERGED
 
 
 def _swing(steps: np.ndarray, values: np.ndarray, first: float, last: float) -> float:

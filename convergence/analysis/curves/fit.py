@@ -3,7 +3,7 @@
 ``limit + height * law(step)``, the law a power of the step or an exponential (those of
 `analysis.descent`), is fitted to the later part of the curve by weighted least squares. The
 interval: noise of the size of the residuals, widened for their autocorrelation (as of an AR(1))
-and for the law's misfit, is added to the fit and the laws are fitted again.
+and for the law's misfit, is added to the fits and the laws are fitted again.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ LEVEL = 0.95
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fit:
-    """A fitted law and its redraws; the first of each array is the fit itself.
+    """Laws that a curve may follow: each draw is one of them, fitted to the curve with new noise.
 
     Attributes:
         at: [bins] steps from the curve's start.
-        law: the law's name: power, exponential or constant.
-        limits, heights: [1 + draws]; the height is that at the first bin.
-        chosen: int [1 + draws] the law's index; below `LAWS` a power.
+        law: of most draws: power, exponential or constant.
+        limits, heights: [draws]; the height is that at the first bin.
+        chosen: int [draws] the law's index; below `LAWS` a power.
         scatter: standard deviation of the residuals over that which noise alone would make.
     """
 
@@ -45,7 +45,7 @@ class Fit:
     scatter: float
 
     def values(self, step: float) -> np.ndarray:
-        """[1 + draws] values at a step (from the curve's start)."""
+        """[draws] values at a step (from the curve's start)."""
         here = laws(np.concatenate([self.at, [step]]), self.at[-1])[:, -1]
         return np.asarray(self.limits + self.heights * here[self.chosen])
 
@@ -96,30 +96,45 @@ def fit(series: Series, rng: np.random.Generator, floor: float = -np.inf) -> Fit
 def _of_part(
     at: np.ndarray, means: np.ndarray, error: np.ndarray, rng: np.random.Generator, floor: float
 ) -> Fit:
-    """The law of a part of the bins, and its redraws."""
+    """The laws of a part of the bins.
+
+    Powers with a limit, powers down to the floor and exponentials are fitted apart. Where they fit
+    alike they promise very different things; so each kind has a share of the draws by its
+    likelihood (errors scaled to the best kind's scatter).
+    """
     span = float(np.ptp(means))
     error = np.maximum(error, max(2e-3 * span, 1e-12 * max(1.0, float(np.abs(means).max()))))
     falls = laws(at)
     base = float(means[-1])  # squared errors are differences of large numbers unless centred
     means, floor = means - base, floor - base
-    limits, heights, chosen, misfit = _fitted(falls, means[None], 1 / error, floor)
-    scatter = float(np.sqrt(max(misfit[0] / max(len(at) - 3, 1), 1.0)))
-    shape = limits[0] + heights[0] * falls[chosen[0]]
-    drawn = shape + scatter * error * rng.standard_normal((DRAWS, len(at)))
-    redrawn = _fitted(falls, drawn, 1 / error, floor)
-    law = "constant" if heights[0] == 0 else "power" if chosen[0] < LAWS else "exponential"
-    return Fit(
-        at,
-        law,
-        np.append(limits, redrawn[0]) + base,
-        np.append(heights, redrawn[1]),
-        np.append(chosen, redrawn[2]),
-        scatter,
-    )
+    kinds = [(0, LAWS, False), (LAWS, 2 * LAWS, False)]
+    if np.isfinite(floor):
+        kinds.append((0, LAWS, True))
+    fits = [_fitted(falls[a:b], means[None], 1 / error, floor, at_floor) for a, b, at_floor in kinds]
+    misfits = np.array([max(float(one[3][0]), 0.0) for one in fits])
+    scatter = float(np.sqrt(max(misfits.min() / max(len(at) - 3, 1), 1.0)))
+    weight = np.exp(-0.5 * (misfits - misfits.min()) / scatter**2)
+    counts = np.round(DRAWS * weight / weight.sum()).astype(int)
+    drawn = []
+    for (a, b, at_floor), one, count in zip(kinds, fits, counts):
+        if not count:
+            continue
+        shape = one[0][0] + one[1][0] * falls[a:b][one[2][0]]
+        redrawn = shape + scatter * error * rng.standard_normal((count, len(at)))
+        again = _fitted(falls[a:b], redrawn, 1 / error, floor, at_floor)
+        drawn.append((again[0] + base, again[1], again[2] + a))
+    limits, heights, chosen = (np.concatenate(part) for part in zip(*drawn))
+    shares = {
+        "constant": float((heights == 0).mean()),
+        "power": float(((heights > 0) & (chosen < LAWS)).mean()),
+        "exponential": float(((heights > 0) & (chosen >= LAWS)).mean()),
+    }
+    law = max(shares, key=lambda name: shares[name])
+    return Fit(at, law, limits, heights, chosen, scatter)
 
 
 def _fitted(
-    falls: np.ndarray, curves: np.ndarray, weight: np.ndarray, floor: float
+    falls: np.ndarray, curves: np.ndarray, weight: np.ndarray, floor: float, at_floor: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Limits, heights, laws and squared errors of the best law of each curve [curves, bins]."""
     weighted, y = falls * weight, curves * weight
@@ -127,9 +142,10 @@ def _fitted(
     wy, ly, yy = y @ weight, y @ weighted.T, (y * y).sum(axis=1)
     below = np.maximum(ww * ll - wl * wl, np.finfo(float).tiny)
     limits = np.maximum((wy[:, None] * ll - ly * wl) / below, floor)
+    if at_floor:
+        limits = np.full_like(limits, floor)
     heights = np.maximum((ly - limits * wl) / ll, 0.0)
-    level = wy[:, None] / ww
-    limits = np.where(heights > 0, limits, level)
+    limits = np.where(heights > 0, limits, wy[:, None] / ww)
     errors = (
         yy[:, None]
         + limits**2 * ww
@@ -143,7 +159,6 @@ def _fitted(
     return limits[rows, best], heights[rows, best], best, errors[rows, best]
 
 
-def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """The middle part of the redraws, reaching at least to the fit itself (the first)."""
-    low, high = np.quantile(values[1:], [(1 - level) / 2, (1 + level) / 2])
-    return float(min(low, values[0])), float(max(high, values[0]))
+def interval(draws: np.ndarray, level: float = LEVEL) -> tuple[float, float, float]:
+    """The middle of the draws, and the low and high end of their middle part."""
+    return tuple(float(x) for x in np.quantile(draws, [0.5, (1 - level) / 2, (1 + level) / 2]))

@@ -33,6 +33,8 @@ SWINGS = 0.08  # of the descent: the amplitude of an oscillation
 REGULAR = 0.4  # autocorrelation one period apart of an oscillation
 LEFT = 0.5  # of the start level left where a curve is stuck
 EARLY = 0.3  # of the run by which a stuck curve has come to rest
+FOLLOWS = 3.0  # times the noise: a descent that scatters more about its law promises nothing
+PROMISED = 0.75  # the quantile of the redraws that counts as promised
 LATEST = 0.6  # of the run: a descent that ended later is not called broken off
 BROKEN_OFF = 0.06  # of the descent that the law of the earlier part promised beyond the end
 ABRUPT = 0.6  # of a rise within a twentieth of the run: a break, not over-training
@@ -207,7 +209,7 @@ def _resting_or_not(
     base = _described(series, found, base)
     at = float(found.at[-1])
     gains = found.values(at) - found.values(AHEAD * at)
-    share = float((gains[1:] > MATTERS * level.descent).mean())
+    share = float((gains > MATTERS * level.descent).mean())
     gain = f"{_n(base.gain.estimate)} [{_n(base.gain.low)}, {_n(base.gain.high)}]"
     ahead = f"ten times the length would gain {gain} more"
     if abs(share - SURE) < UNSURE:
@@ -257,33 +259,31 @@ def _promised(series: Series, since: float, rng: np.random.Generator, floor: flo
         series, steps=series.steps[:before], values=series.values[:before], calm=series.calm[:before]
     )
     found = fit(early, rng, floor)
-    if found is None:
+    if found is None or found.scatter > FOLLOWS:
         return math.nan
     last = float(found.at[-1])
     ahead = last * float(series.steps[-1] - series.steps[0]) / max(since - series.steps[0], 1e-300)
-    return interval(found.values(ahead))[1]
+    return float(np.quantile(found.values(ahead), PROMISED))
 
 
 def _described(series: Series, found: Fit, base: Judgement) -> Judgement:
     """The judgement with limit, rate, gain and regime."""
-    end = float(found.at[-1])
-    now, then = found.values(end), found.values(AHEAD * end)
-    gain = now - then
-    wanted = now[0] - gain[0] / 2
+    end, start = float(found.at[-1]), float(series.steps[0])
+    now = found.values(end)
+    gain = now - found.values(AHEAD * end)
     ahead = np.geomspace(end, AHEAD * end, 60)
-    half = next((x for x in ahead if found.values(x)[0] <= wanted), math.nan)
-    start = float(series.steps[0])
-    halving = _halving(found)
-    slow = _slow_from(series, found)
-    regime: says.Regime = "slow" if slow else "plunge"
+    gained = np.array([np.median(now - found.values(x)) for x in ahead])
+    middle = float(np.median(gain))
+    half = float(ahead[np.argmax(gained >= middle / 2)]) if middle > 0 else math.nan
+    slow = _slow_from(series)
     return dataclasses.replace(
         base,
-        limit=Range(float(found.limits[0]), *interval(found.limits)),
+        limit=Range(*interval(found.limits)),
         law=found.law,
-        halving=halving,
-        gain=Range(float(gain[0]), *interval(gain)),
-        half_gain_at=start + half if gain[0] > 0 else math.nan,
-        regime=regime,
+        halving=_halving(found),
+        gain=Range(*interval(gain)),
+        half_gain_at=start + half,
+        regime="slow" if slow else "plunge",
         slow_from=slow,
     )
 
@@ -293,18 +293,15 @@ def _halving(found: Fit) -> Range:
     end = float(found.at[-1])
     ahead = np.geomspace(end * (1 + 1e-6), 1e4 * end, 120)
     excess = np.array([found.values(x) for x in ahead]) - found.limits
-    now = found.values(end) - found.limits
-    with np.errstate(invalid="ignore"):
-        there = excess <= now / 2
+    there = excess <= (found.values(end) - found.limits) / 2
     first = np.where(there.any(axis=0), ahead[np.argmax(there, axis=0)] - end, np.inf)
-    first = np.where(found.heights > 0, first, np.nan)
-    known = first[np.isfinite(first)]
-    if not np.isfinite(first[0]) or len(known) < len(first) / 2:
+    falling = found.heights > 0
+    if falling.mean() < 0.5 or not np.isfinite(np.median(first[falling])):
         return Range()
-    return Range(float(first[0]), *interval(np.concatenate([first[:1], known])))
+    return Range(*interval(np.minimum(first[falling], 1e4 * end)))
 
 
-def _slow_from(series: Series, found: Fit) -> Range:
+def _slow_from(series: Series) -> Range:
     """The step where the slow part begins, its interval from noise added to the smoothed curve."""
     at, means, sizes = bins(series)
     estimate = knee(at, means)
@@ -318,8 +315,8 @@ def _slow_from(series: Series, found: Fit) -> Range:
     if len(drawn) < 50:
         return Range()
     start = float(series.steps[0])
-    low, high = interval(np.append(estimate, drawn))
-    return Range(start + estimate, start + low, start + high)
+    _, low, high = interval(np.append(drawn, estimate))
+    return Range(start + estimate, start + min(low, estimate), start + max(high, estimate))
 
 
 def _signed(one: Judgement, sign: float) -> Judgement:
