@@ -26,6 +26,7 @@ POINTS = 400  # evaluations of the whole run
 RATES = (1e-6, 0.03, 0.3, 1.0, 10.0, 100.0)  # times a task's own
 FULL = (0.3, 3.0, 10.0, 20.0, 40.0)  # times a task's own, with the whole training set as batch
 BREAKS = ("0:1,12:0.001", "0:1,30:0.002", "0:1,60:0.002")  # lowered far too early
+PERIODS, HIGH = (12, 24, 40), (10, 30, 60, 100)  # of rates that go up and down: steps, times
 NOTHING = 0.02  # of the best arm's descent: nothing was learned
 SWINGS = 0.08  # of the descent
 
@@ -39,6 +40,7 @@ class Task:
     model: ModelSpec
     train: TrainSpec
     full: int  # rows of a full batch
+    arms: str = "rates"
 
 
 def _mlp(*hidden: int) -> ModelSpec:
@@ -60,6 +62,23 @@ SETTING = (
     Task("digits", DataSpec(dataset="digits", train_size=400), _mlp(32), _sgd(0.02), 400),
     Task("wine", DataSpec(dataset="wine"), _mlp(16, 16), _sgd(0.02), 110),
     Task("iris", DataSpec(dataset="iris"), _mlp(8, 8), _sgd(0.02), 90),
+    Task("wine cycles", DataSpec(dataset="wine"), _mlp(16, 16), _sgd(0.01), 110, "cycles"),
+    Task(
+        "digits noisy",
+        DataSpec(dataset="digits", train_size=150, label_noise=0.4),
+        _mlp(64),
+        _adam(0.01),
+        150,
+        "noisy",
+    ),
+    Task(
+        "regression noisy",
+        DataSpec(dataset="teacher_regression", generated_rows=200, outliers=0.1),
+        _mlp(64),
+        _adam(0.01),
+        100,
+        "noisy",
+    ),
 )
 REPORTED = (
     Task(
@@ -78,20 +97,50 @@ REPORTED = (
         _adam(0.003),
         250,
     ),
+    Task(
+        "breast_cancer cycles",
+        DataSpec(dataset="breast_cancer"),
+        _mlp(24),
+        _sgd(0.01),
+        350,
+        "cycles",
+    ),
+    Task(
+        "mnist1d noisy",
+        DataSpec(dataset="mnist1d", generated_rows=500, label_noise=0.2),
+        _mlp(64),
+        _adam(0.01),
+        200,
+        "noisy",
+    ),
+    Task("diabetes noisy", DataSpec(dataset="diabetes"), _mlp(64, 64), _adam(0.01), 200, "noisy"),
 )
 
 
 def _arms(task: Task) -> tuple[Arm, ...]:
     own = task.train.learning_rate
     scaled = 0.2 if task.train.optimizer == "adam" else 1.0
+    rates = tuple(Arm.of(f"rate {x:g}", learning_rate=x * own) for x in RATES)
+    if task.arms == "noisy":
+        return rates
+    if task.arms == "cycles":
+        return rates[:2] + tuple(
+            Arm.of(f"cycle {period} {high}", schedule=_cycles(period, high))
+            for period in PERIODS
+            for high in HIGH
+        )
+    full = {"batch_size": task.full, "momentum": 0.0}
     return (
-        *(Arm.of(f"rate {x:g}", learning_rate=x * own) for x in RATES),
+        *rates,
         *(Arm.of(f"break {k}", schedule=one) for k, one in enumerate(BREAKS)),
-        *(
-            Arm.of(f"full {x:g}", learning_rate=x * scaled * own, batch_size=task.full, momentum=0.0)
-            for x in FULL
-        ),
+        *(Arm.of(f"full {x:g}", learning_rate=x * scaled * own, **full) for x in FULL),
     )
+
+
+def _cycles(period: int, high: float) -> str:
+    """A rate that is high in every second half of a period."""
+    turns = range(0, LENGTH // 9, period)
+    return ",".join(f"{k}:0.3,{k + period // 2}:{high}" for k in turns)
 
 
 def trained(task: Task, seed: int = 0) -> dict[str, np.ndarray]:
@@ -172,9 +221,7 @@ def _cut(
         siblings = tuple((steps[inside], values[k][inside]) for k in np.flatnonzero(same))
         source = f"real: {task.name}, {name}, {kind}, {until:g} steps"
         end = float(now[row])
-        found.append(
-            Case(truth, source, kind, steps[inside], values[row][inside], end, siblings)
-        )
+        found.append(Case(truth, source, kind, steps[inside], values[row][inside], end, siblings))
     return found
 
 
@@ -214,10 +261,15 @@ def _truth(steps: np.ndarray, values: np.ndarray, about: About) -> str:
         then = after
     if descent < NOTHING * most:
         return says.NOT_LEARNING
-    if about.arm.startswith("full") and _swing(steps, values, until / 2, until) > SWINGS * descent:
+    if (
+        about.arm.startswith(("full", "cycle"))
+        and _swing(steps, values, until / 2, until) > SWINGS * descent
+    ):
         later = _swing(steps, values, 5 * until, 10 * until)
-        return says.OSCILLATING if later > SWINGS / 2 * descent else "neither"
-    if not np.isfinite(then):
+        return (
+            says.OSCILLATING if later > SWINGS / 2 * descent or about.arm[0] == "c" else "neither"
+        )
+    if not np.isfinite(then) or about.arm.startswith("cycle"):
         return "neither"
     improves = now - then > MATTERS * descent
     beaten = now - about.best > MATTERS * descent

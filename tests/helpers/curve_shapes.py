@@ -53,7 +53,9 @@ def falling(rng: np.random.Generator) -> tuple[Law, str]:
         "exponential": lambda x: np.exp(-rate * x),
         "two exponentials": lambda x: (1 - part) * np.exp(-rate * x) + part * np.exp(-slow * x),
         "stretched": lambda x: np.exp(-((rate * x) ** bend)),
-        "logistic": lambda x: (1 + np.exp(-late * rate)) / (1 + np.exp(np.minimum(rate * (x - late), 700))),
+        "logistic": lambda x: (
+            (1 + np.exp(-late * rate)) / (1 + np.exp(np.minimum(rate * (x - late), 700)))
+        ),
     }
     return laws[kind], kind
 
@@ -186,7 +188,10 @@ def _oscillating(rng: np.random.Generator, x: np.ndarray) -> Made:
 
 def _diverged(rng: np.random.Generator, x: np.ndarray) -> Made:
     law, _ = falling(rng)
-    at, name = rng.uniform(0.15, 0.9), str(rng.choice(["blows up", "not finite", "jumps", "climbs"]))
+    at, name = (
+        rng.uniform(0.15, 0.9),
+        str(rng.choice(["blows up", "not finite", "jumps", "climbs"])),
+    )
     clean = law(x)
     later = x >= at
     level = float(law(np.array([at]))[0])
@@ -214,4 +219,9 @@ def _overtrained(rng: np.random.Generator, x: np.ndarray) -> Made:
 
 def _flat(rng: np.random.Generator, x: np.ndarray) -> Made:
     name = str(rng.choice(["level", "level", "level, high"]))
-    return says.NOT_LEARNING, np.full(len(x), 1.0), name, "loss" if rng.random() < 0.7 else "held-out"
+    return (
+        says.NOT_LEARNING,
+        np.full(len(x), 1.0),
+        name,
+        "loss" if rng.random() < 0.7 else "held-out",
+    )

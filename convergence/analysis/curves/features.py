@@ -10,6 +10,7 @@ import numpy as np
 from convergence.analysis.curves.series import Series, running
 
 HEAD = 3  # points whose median is where a curve starts
+SURELY = 4.0  # standard deviations of a point
 TAIL = 0.1  # of the points: where it ends
 TROUGH = 0.2  # autocorrelation below minus this at half a period
 CYCLES = 2.5  # fewest of a swing in the part looked at
@@ -51,6 +52,8 @@ def levels(series: Series) -> Levels:
     calm, n = series.calm, len(series.calm)
     width = max(1, min(int(TAIL * n), n // 3))
     start, end = float(np.median(calm[:HEAD])), float(calm[-width:].mean())
+    if calm[0] - start > SURELY * series.noise:
+        start = float(calm[0])  # so fast a plunge that the next points are below it
     sums = np.concatenate([[0.0], np.cumsum(calm)])
     means = (sums[width:] - sums[:-width]) / width
     at = int(np.argmin(means))
@@ -133,6 +136,33 @@ def trend(series: Series) -> float:
     at = np.arange(n) - (n - 1) / 2
     fewer = (1 - series.correlation) / (1 + series.correlation)
     return float(ranks @ at / (at @ at) * math.sqrt(max(n * fewer - 1, 0.0)))
+
+
+def abruptness(at: np.ndarray, excess: np.ndarray) -> tuple[float, float]:
+    """How suddenly a descent ends, and how slowly it begins, from when it crosses some levels.
+
+    The first is the time from .2 to .04 over that from .5 to .2: ln 5 / ln 2.5 = 1.76 of an
+    exponential, more of every power law, less of a descent that was broken off. The second is the
+    time from .8 to .5 over that from .5 to .2: .51 of an exponential, 1 of a logistic one, whose
+    end is as abrupt as its beginning.
+
+    Args:
+        at: [bins] steps from the start, ascending.
+        excess: [bins] levels above the end, as a share of the descent.
+
+    Returns:
+        NaN where a level is not crossed.
+    """
+    times = []
+    for level in (0.8, 0.5, 0.2, 0.04):
+        above = np.flatnonzero(excess > level)
+        if not len(above) or above[-1] + 1 >= len(at):
+            return math.nan, math.nan
+        k = int(above[-1])
+        part = (excess[k] - level) / (excess[k] - excess[k + 1])
+        times.append(math.exp(math.log(at[k]) + part * math.log(at[k + 1] / at[k])))
+    first, middle, last = np.diff(times)
+    return (float(last / middle), float(first / middle)) if middle > 0 else (math.nan, math.nan)
 
 
 def knee(steps: np.ndarray, values: np.ndarray) -> float:

@@ -15,8 +15,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from convergence.analysis.curves import judgement as says
-from convergence.analysis.curves.features import Levels, Swing, knee, levels, swing, trend
-from convergence.analysis.curves.fit import AHEAD, Fit, bins, fit, interval
+from convergence.analysis.curves.features import (
+    Levels,
+    Swing,
+    abruptness,
+    knee,
+    levels,
+    swing,
+    trend,
+)
+from convergence.analysis.curves.fit import AHEAD, BINS, Fit, bins, fit, interval
 from convergence.analysis.curves.judgement import Judgement, Kind, Range
 from convergence.analysis.curves.series import Series, prepare
 
@@ -33,6 +41,9 @@ SWINGS = 0.08  # of the descent: the amplitude of an oscillation
 REGULAR = 0.4  # autocorrelation one period apart of an oscillation
 LEFT = 0.5  # of the start level left where a curve is stuck
 EARLY = 0.3  # of the run by which a stuck curve has come to rest
+CROSSED = 0.04  # of the descent: the last level whose crossing tells how suddenly it ended
+ABRUPT_END = 1.45  # of `abruptness`: below, the descent was broken off
+SLOW_BEGIN = 0.8  # of `abruptness`: above, the descent begins as slowly as it ends
 FOLLOWS = 3.0  # times the noise: a descent that scatters more about its law promises nothing
 PROMISED = 0.75  # the quantile of the redraws that counts as promised
 LATEST = 0.6  # of the run: a descent that ended later is not called broken off
@@ -62,6 +73,37 @@ def judge(
     sign = -1.0 if kind == "score" else 1.0
     series = prepare(steps, sign * np.asarray(values, np.float64))
     return _signed(_judged(series, kind, rng), sign)
+
+
+def extrapolate(
+    steps: np.ndarray,
+    values: np.ndarray,
+    to: float,
+    *,
+    kind: Kind = "loss",
+    rng: np.random.Generator,
+) -> Range:
+    """The level that a curve will have at a later step, if it goes on as it has.
+
+    Args:
+        steps, values, kind, rng: as of `judge`.
+        to: the later step.
+
+    Returns:
+        NaN where the curve has diverged or is too short.
+    """
+    sign = -1.0 if kind == "score" else 1.0
+    series = prepare(steps, sign * np.asarray(values, np.float64))
+    if series.broke_at is not None or len(series.steps) < FEWEST:
+        return Range()
+    found = fit(series, rng, _floor(series, kind))
+    if found is None:
+        return Range()
+    unit = float(np.median(np.diff(series.steps)))
+    now = float(np.median(found.values(float(found.at[-1]))))
+    then = found.values(to - float(series.steps[0]) + unit)
+    middle, low, high = interval(then, now, _floor(series, kind))
+    return Range(middle, low, high) if sign > 0 else Range(-middle, -high, -low)
 
 
 def judge_together(
@@ -94,7 +136,9 @@ def beside(alone: Sequence[Judgement], kind: Kind) -> list[Judgement]:
 def _beside(one: Judgement, others: Sequence[Judgement], sign: float) -> Judgement:
     if one.verdict != says.CONVERGED:
         return one
-    alike = [x for x in others if abs(x.start - one.start) <= ALIKE * max(abs(one.start), one.descent)]
+    alike = [
+        x for x in others if abs(x.start - one.start) <= ALIKE * max(abs(one.start), one.descent)
+    ]
     best = min(sign * x.last for x in alike)
     above = sign * one.last - best
     low = sign * (one.limit.high if sign < 0 else one.limit.low)
@@ -125,7 +169,11 @@ def _judged(series: Series, kind: Kind, rng: np.random.Generator) -> Judgement:
         return dataclasses.replace(base, sentence=why)
     level = levels(series)
     base = dataclasses.replace(
-        base, start=level.start, last=level.end, descent=level.descent, best_step=float(series.steps[level.best_at])
+        base,
+        start=level.start,
+        last=level.end,
+        descent=level.descent,
+        best_step=float(series.steps[level.best_at]),
     )
     if np.ptp(series.values) == 0:
         why = f"Every value is {_n(level.end)}: nothing was learned after the first point."
@@ -149,7 +197,9 @@ def _diverged(series: Series, level: Levels, kind: Kind, base: Judgement) -> Jud
     grown = above > RISES * level.rise_error and above > NOTHING * abs(level.start)
     whole = level.descent > max(RISES * level.error, NOTHING * abs(level.start))
     abrupt = level.jump > ABRUPT
-    if not ((lost and whole) or grown or _climbed(series, level)) or (kind != "loss" and not abrupt):
+    if not ((lost and whole) or grown or _climbed(series, level)) or (
+        kind != "loss" and not abrupt
+    ):
         return None
     line = level.best + 0.5 * level.rise
     later = np.flatnonzero(series.calm[level.best_at :] > line)
@@ -206,7 +256,7 @@ def _resting_or_not(
     if found is None:
         why = f"{len(series.steps)} points are too few to see where it is heading."
         return dataclasses.replace(base, sentence=why)
-    base = _described(series, found, base)
+    base = _described(series, found, base, floor)
     at = float(found.at[-1])
     gains = found.values(at) - found.values(AHEAD * at)
     share = float((gains > MATTERS * level.descent).mean())
@@ -226,9 +276,7 @@ def _resting_or_not(
     return dataclasses.replace(base, verdict=says.CONVERGED, sentence=why)
 
 
-def _stuck(
-    series: Series, level: Levels, rng: np.random.Generator, floor: float
-) -> str:
+def _stuck(series: Series, level: Levels, rng: np.random.Generator, floor: float) -> str:
     """Why a curve at rest is stuck, '' if nothing says so."""
     at, means, _ = bins(series)
     rest = level.end + MATTERS * level.descent + 2 * level.error
@@ -240,6 +288,14 @@ def _stuck(
     left = (level.end - floor) / (level.start - floor) if math.isfinite(floor) else 0.0
     if left > LEFT and reached < EARLY:
         return f"At rest from step {_n(since)} on with {100 * left:.0f} % of its start level left."
+    fine, finely, _ = bins(series, 2 * BINS)
+    end, begin = abruptness(fine, (finely - level.end) / level.descent)
+    known = 2 * level.error < CROSSED * level.descent and reached < LATEST
+    if known and end < ABRUPT_END and begin < SLOW_BEGIN:
+        return (
+            f"At rest from step {_n(since)} on: its fall ended there as suddenly as no law's does,"
+            " so something broke it off."
+        )
     promised = _promised(series, since, rng, floor) if reached < LATEST else math.nan
     lower = level.end - promised
     if level.descent > lower > max(BROKEN_OFF * level.descent, RISES * level.error):
@@ -256,7 +312,10 @@ def _promised(series: Series, since: float, rng: np.random.Generator, floor: flo
     if before < 2 * FEWEST:
         return math.nan
     early = dataclasses.replace(
-        series, steps=series.steps[:before], values=series.values[:before], calm=series.calm[:before]
+        series,
+        steps=series.steps[:before],
+        values=series.values[:before],
+        calm=series.calm[:before],
     )
     found = fit(early, rng, floor)
     if found is None or found.scatter > FOLLOWS:
@@ -266,7 +325,7 @@ def _promised(series: Series, since: float, rng: np.random.Generator, floor: flo
     return float(np.quantile(found.values(ahead), PROMISED))
 
 
-def _described(series: Series, found: Fit, base: Judgement) -> Judgement:
+def _described(series: Series, found: Fit, base: Judgement, floor: float) -> Judgement:
     """The judgement with limit, rate, gain and regime."""
     end, start = float(found.at[-1]), float(series.steps[0])
     now = found.values(end)
@@ -278,10 +337,10 @@ def _described(series: Series, found: Fit, base: Judgement) -> Judgement:
     slow = _slow_from(series)
     return dataclasses.replace(
         base,
-        limit=Range(*interval(found.limits)),
+        limit=Range(*interval(found.limits, float(np.median(now)), floor)),
         law=found.law,
         halving=_halving(found),
-        gain=Range(*interval(gain)),
+        gain=Range(*interval(gain, 0.0, 0.0)),
         half_gain_at=start + half,
         regime="slow" if slow else "plunge",
         slow_from=slow,
@@ -298,7 +357,8 @@ def _halving(found: Fit) -> Range:
     falling = found.heights > 0
     if falling.mean() < 0.5 or not np.isfinite(np.median(first[falling])):
         return Range()
-    return Range(*interval(np.minimum(first[falling], 1e4 * end)))
+    middle, low, high = np.quantile(np.minimum(first[falling], 1e4 * end), [0.5, 0.025, 0.975])
+    return Range(float(middle), float(low), float(high))
 
 
 def _slow_from(series: Series) -> Range:
@@ -315,8 +375,8 @@ def _slow_from(series: Series) -> Range:
     if len(drawn) < 50:
         return Range()
     start = float(series.steps[0])
-    _, low, high = interval(np.append(drawn, estimate))
-    return Range(start + estimate, start + min(low, estimate), start + max(high, estimate))
+    low, high = np.quantile(np.append(drawn, estimate), [0.025, 0.975])
+    return Range(start + estimate, start + float(low), start + float(high))
 
 
 def _signed(one: Judgement, sign: float) -> Judgement:
