@@ -11,6 +11,8 @@ from convergence.analysis.curves.series import Series, running
 
 HEAD = 3  # points whose median is where a curve starts
 SURELY = 4.0  # standard deviations of a point
+DEEP = (0.04, 0.02, 0.01, 0.005)  # of a descent: levels near its end
+FAR = 5.0  # times
 TAIL = 0.1  # of the points: where it ends
 TROUGH = 0.2  # autocorrelation below minus this at half a period
 CYCLES = 2.5  # fewest of a swing in the part looked at
@@ -52,8 +54,8 @@ def levels(series: Series) -> Levels:
     calm, n = series.calm, len(series.calm)
     width = max(1, min(int(TAIL * n), n // 3))
     start, end = float(np.median(calm[:HEAD])), float(calm[-width:].mean())
-    if calm[0] - start > SURELY * series.noise:
-        start = float(calm[0])  # so fast a plunge that the next points are below it
+    if abs(calm[0] - start) > SURELY * series.noise or 0 < calm[0] < start / FAR:
+        start = float(calm[0])  # so fast a plunge, or blow-up, that the next points are far off
     sums = np.concatenate([[0.0], np.cumsum(calm)])
     means = (sums[width:] - sums[:-width]) / width
     at = int(np.argmin(means))
@@ -138,31 +140,42 @@ def trend(series: Series) -> float:
     return float(ranks @ at / (at @ at) * math.sqrt(max(n * fewer - 1, 0.0)))
 
 
-def abruptness(at: np.ndarray, excess: np.ndarray) -> tuple[float, float]:
+def abruptness(at: np.ndarray, excess: np.ndarray, deepest: float) -> tuple[float, float]:
     """How suddenly a descent ends, and how slowly it begins, from when it crosses some levels.
 
-    The first is the time from .2 to .04 over that from .5 to .2: ln 5 / ln 2.5 = 1.76 of an
-    exponential, more of every power law, less of a descent that was broken off. The second is the
-    time from .8 to .5 over that from .5 to .2: .51 of an exponential, 1 of a logistic one, whose
-    end is as abrupt as its beginning.
+    The first: the time from a fifth of the descent to a deep level, over that from a half to the
+    fifth, as a multiple of what it is of an exponential; least over the deep levels. Power laws
+    have more than 1, descents that were broken off less. The second: the time from .8 to .5 over
+    that from .5 to .2: .51 of an exponential, 1 of a logistic curve, which ends as suddenly as it
+    begins.
 
     Args:
         at: [bins] steps from the start, ascending.
         excess: [bins] levels above the end, as a share of the descent.
+        deepest: the lowest level that noise lets be told, of this share.
 
     Returns:
         NaN where a level is not crossed.
     """
-    times = []
-    for level in (0.8, 0.5, 0.2, 0.04):
+
+    def crossed(level: float) -> float:
         above = np.flatnonzero(excess > level)
         if not len(above) or above[-1] + 1 >= len(at):
-            return math.nan, math.nan
+            return math.nan
         k = int(above[-1])
         part = (excess[k] - level) / (excess[k] - excess[k + 1])
-        times.append(math.exp(math.log(at[k]) + part * math.log(at[k + 1] / at[k])))
-    first, middle, last = np.diff(times)
-    return (float(last / middle), float(first / middle)) if middle > 0 else (math.nan, math.nan)
+        return math.exp(math.log(at[k]) + part * math.log(at[k + 1] / at[k]))
+
+    early, half, fifth = crossed(0.8), crossed(0.5), crossed(0.2)
+    if not fifth > half:
+        return math.nan, math.nan
+    ends = [
+        (crossed(deep) - fifth) / (fifth - half) * math.log(2.5) / math.log(0.2 / deep)
+        for deep in DEEP
+        if deep >= deepest
+    ]
+    known = [end for end in ends if math.isfinite(end)]
+    return min(known, default=math.nan), (half - early) / (fifth - half)
 
 
 def knee(steps: np.ndarray, values: np.ndarray) -> float:

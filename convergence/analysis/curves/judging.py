@@ -34,6 +34,8 @@ SURE = 0.5  # share of the redraws on one side of MATTERS that decides; UNSURE b
 UNSURE = 0.06  # and so close to a half it cannot be told
 LOST = 0.7  # of the descent lost again at the end: diverged
 RISES = 3.0  # standard errors of a rise or descent that are noise
+REGRESSES = 2.0  # standard errors of a rise of a held-out loss
+FAR = 20.0  # times the start level: no noise goes so far up
 NOTHING = 0.02  # of the start level: a descent below this is none
 TREND = 3.5  # standard errors of a rank correlation with the step that is no noise
 ALIKE = 0.15  # of the start level: curves that start so near each other are compared
@@ -41,9 +43,8 @@ SWINGS = 0.08  # of the descent: the amplitude of an oscillation
 REGULAR = 0.4  # autocorrelation one period apart of an oscillation
 LEFT = 0.5  # of the start level left where a curve is stuck
 EARLY = 0.3  # of the run by which a stuck curve has come to rest
-CROSSED = 0.04  # of the descent: the last level whose crossing tells how suddenly it ended
-ABRUPT_END = 1.45  # of `abruptness`: below, the descent was broken off
-SLOW_BEGIN = 0.8  # of `abruptness`: above, the descent begins as slowly as it ends
+ABRUPT_END = 0.7  # of `abruptness`: below, the descent was broken off
+SLOW_BEGIN = 0.95  # of `abruptness`: above, the descent begins as slowly as it ends
 FOLLOWS = 3.0  # times the noise: a descent that scatters more about its law promises nothing
 PROMISED = 0.75  # the quantile of the redraws that counts as promised
 LATEST = 0.6  # of the run: a descent that ended later is not called broken off
@@ -195,6 +196,8 @@ def _diverged(series: Series, level: Levels, kind: Kind, base: Judgement) -> Jud
     above = level.end - level.start
     lost = level.rise > LOST * level.descent and level.rise > RISES * level.rise_error
     grown = above > RISES * level.rise_error and above > NOTHING * abs(level.start)
+    # Thrown far up, and come to rest where it began: what was learned is gone, or never was.
+    grown |= series.values.max() > FAR * level.start > 0 and above > -NOTHING * level.start
     whole = level.descent > max(RISES * level.error, NOTHING * abs(level.start))
     abrupt = level.jump > ABRUPT
     if not ((lost and whole) or grown or _climbed(series, level)) or (
@@ -228,7 +231,7 @@ def _not_learning(series: Series, level: Levels, kind: Kind, base: Judgement) ->
 
 
 def _overtrained(series: Series, level: Levels, kind: Kind, base: Judgement) -> Judgement | None:
-    if kind == "loss" or level.rise <= max(RISES * level.rise_error, MATTERS * level.descent):
+    if kind == "loss" or level.rise <= max(REGRESSES * level.rise_error, MATTERS * level.descent):
         return None
     best = float(series.steps[level.best_at])
     why = f"Best near step {_n(best)}; by the end {_n(level.rise)} of it is lost again."
@@ -289,9 +292,9 @@ def _stuck(series: Series, level: Levels, rng: np.random.Generator, floor: float
     if left > LEFT and reached < EARLY:
         return f"At rest from step {_n(since)} on with {100 * left:.0f} % of its start level left."
     fine, finely, _ = bins(series, 2 * BINS)
-    end, begin = abruptness(fine, (finely - level.end) / level.descent)
-    known = 2 * level.error < CROSSED * level.descent and reached < LATEST
-    if known and end < ABRUPT_END and begin < SLOW_BEGIN:
+    unsure = 2 * max(level.error, series.noise / 2) / level.descent
+    end, begin = abruptness(fine, (finely - level.end) / level.descent, unsure)
+    if reached < LATEST and end < ABRUPT_END and begin < SLOW_BEGIN:
         return (
             f"At rest from step {_n(since)} on: its fall ended there as suddenly as no law's does,"
             " so something broke it off."
