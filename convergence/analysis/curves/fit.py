@@ -16,14 +16,14 @@ from convergence.analysis.curves.series import Series
 from convergence.analysis.descent import LAWS, laws
 
 DRAWS = 200
-TAILS = (0.5, 0.65, 0.8)  # of the bins, which grow geometrically: the fitted part begins there
+TAILS = (0.75, 0.85)  # of the bins, which grow geometrically: the fitted part begins there
 FITS = 2.0  # times the noise: a law that scatters less fits; else a later part is tried
 BETTER = 1.3  # times less scatter is a reason to believe in the later part
 BINS = 48
 FEWEST = 5  # bins
 AHEAD = 10.0  # times the run's length: how far the remaining gain looks
 TAIL_SHARES = (0.025, 0.975)
-WIDER, OFF = 3.0, 0.5  # of the draws' interval; of the change that is promised
+WIDER, OFF = 2.0, 0.5  # of the draws' interval; of the change that is promised
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -275,7 +275,7 @@ def _resting_or_not(
     stuck = _stuck(series, level, rng, floor)
     if stuck:
         return dataclasses.replace(base, verdict=says.STUCK, sentence=stuck)
-    why = f"At rest at {_n(level.end)}: {ahead}."
+    why = f"Settled near {_n(level.end)}: {ahead}."
     return dataclasses.replace(base, verdict=says.CONVERGED, sentence=why)
 
 

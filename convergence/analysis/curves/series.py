@@ -16,6 +16,7 @@ OFTEN = 0.05  # of the points: so many are no spikes
 GAP = 0.2  # of all steps between two neighbouring points, and GAP_TIMES the usual distance
 GAP_TIMES = 10.0
 PIECES, SHORTEST = 8, 10  # of the later part, for the noise; and points of a piece
+LARGEST = 1e100  # beyond, squares overflow; as good as infinite
 MAD = 1.4826  # from a median absolute deviation to a normal's standard deviation
 
 
@@ -59,14 +60,14 @@ def prepare(steps: np.ndarray, values: np.ndarray) -> Series:
     if steps.ndim != 1 or steps.shape != values.shape:
         raise ValueError(f"steps {steps.shape} and values {values.shape} must be one row each")
     told: list[str] = []
-    lost = ~np.isfinite(steps)
+    lost = ~(np.abs(steps) < LARGEST)
     if lost.any():
         told.append(f"{int(lost.sum())} points without a step left out")
         steps, values = steps[~lost], values[~lost]
     steps, values, said = in_order(steps, values)
     told += said
     broke_at = None
-    finite = np.isfinite(values)
+    finite = np.abs(values) < LARGEST
     if not finite.all():
         told.append(f"{int((~finite).sum())} of {len(values)} values not finite")
         if not finite[-1]:
