@@ -1,4 +1,4 @@
-"""The verdict on one curve: what it must say of plain cases, and that nothing makes it fall over."""
+"""The verdict on one curve: what it must say of plain cases; and nothing makes it fall over."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def test_a_rise_is_over_training_only_where_the_curve_is_held_out() -> None:
     rising = noisy(0.3 + FALL + 0.4 * (X - 0.3).clip(0))
     told = said(rising, kind="held-out")
     assert told.verdict == says.OVERTRAINED
-    assert told.best_step is not None and 100 < told.best_step < 320
+    assert told.best_step is not None
+    assert 100 < told.best_step < 320
     assert said(rising).verdict != says.OVERTRAINED
 
 
@@ -152,7 +153,8 @@ def test_whatever_the_numbers_there_is_a_verdict_that_json_can_hold(
 ) -> None:
     for kind in ("loss", "held-out", "score"):
         told = judge(steps, values, kind=kind, rng=np.random.default_rng(0))  # type: ignore[arg-type]
-        assert told.verdict in VERDICTS and told.sentence
+        assert told.verdict in VERDICTS
+        assert told.sentence
         json.dumps(told.to_json(), allow_nan=False)
 
 

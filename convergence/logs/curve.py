@@ -83,8 +83,13 @@ class Curve:
 
 
 def _words(name: str) -> list[str]:
+    """The words of a name, apart at capitals too (mAP is one word as well as two)."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-    return re.findall(r"[a-z]+\d*", apart.lower().replace("held-out", "heldout"))
+    whole, parts = (
+        re.findall(r"[a-z]+\d*", text.lower().replace("held-out", "heldout"))
+        for text in (name, apart)
+    )
+    return whole + [word for word in parts if word not in whole]
 
 
 def higher_is_better(tag: str) -> bool:

@@ -76,7 +76,8 @@ def verdict_tables(cases: Sequence[Case]) -> Iterator[str]:
         yield f"\n{name}: {_summary(found, kinds)}"
     real_cases = [case for case in cases if case.siblings]
     if real_cases:
-        yield f"\nreal, beside the task's other runs: {_summary(confusion(real_cases, True), (True,))}"
+        told = _summary(confusion(real_cases, True), (True,))
+        yield f"\nreal, beside the task's other runs: {told}"
 
 
 def _summary(found: Counter[tuple[str, str, bool]], kinds: Sequence[bool]) -> str:

@@ -104,14 +104,7 @@ REPORTED = (
         _adam(0.003),
         250,
     ),
-    Task(
-        "breast_cancer cycles",
-        DataSpec(dataset="breast_cancer"),
-        _mlp(24),
-        _sgd(0.01),
-        350,
-        "cycles",
-    ),
+    Task("diabetes cycles", DataSpec(dataset="diabetes"), _mlp(32), _sgd(0.01), 250, "cycles"),
     Task(
         "mnist1d noisy",
         DataSpec(dataset="mnist1d", generated_rows=500, label_noise=0.2),
@@ -273,14 +266,11 @@ def _truth(steps: np.ndarray, values: np.ndarray, about: About) -> str:
         then = after
     if descent < NOTHING * most:
         return says.NOT_LEARNING
-    if (
-        about.arm.startswith(("full", "cycle"))
-        and _swing(steps, values, until / 2, until) > SWINGS * descent
-    ):
-        later = _swing(steps, values, 5 * until, 10 * until)
-        return (
-            says.OSCILLATING if later > SWINGS / 2 * descent or about.arm[0] == "c" else "neither"
-        )
+    whole = about.arm.startswith(("full", "cycle"))  # no batches whose noise could pass for swings
+    if whole and _swing(steps, values, until / 2, until) > SWINGS * descent:
+        lasting = about.arm.startswith("cycle")
+        lasting |= _swing(steps, values, 5 * until, 10 * until) > SWINGS / 2 * descent
+        return says.OSCILLATING if lasting else "neither"
     if not np.isfinite(then) or about.arm.startswith("cycle"):
         return "neither"
     improves = now - then > MATTERS * descent

@@ -15,18 +15,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from convergence.analysis.curves import judgement as says
+from convergence.analysis.curves.describing import described
 from convergence.analysis.curves.features import (
     Levels,
     Swing,
-    abruptness,
-    knee,
     levels,
     swing,
     trend,
 )
-from convergence.analysis.curves.fit import AHEAD, BINS, Fit, bins, fit, interval
+from convergence.analysis.curves.fit import AHEAD, fit, interval
 from convergence.analysis.curves.judgement import Judgement, Kind, Range
 from convergence.analysis.curves.series import Series, prepare
+from convergence.analysis.curves.stuck import why_stuck
+from convergence.analysis.curves.words import number
 
 FEWEST = 5  # points
 MATTERS = 0.05  # of the descent: a remaining gain above this is worth going on for
@@ -41,14 +42,6 @@ TREND = 3.5  # standard errors of a rank correlation with the step that is no no
 ALIKE = 0.15  # of the start level: curves that start so near each other are compared
 SWINGS = 0.08  # of the descent: the amplitude of an oscillation
 REGULAR = 0.4  # autocorrelation one period apart of an oscillation
-LEFT = 0.5  # of the start level left where a curve is stuck
-EARLY = 0.3  # of the run by which a stuck curve has come to rest
-ABRUPT_END = 0.7  # of `abruptness`: below, the descent was broken off
-SLOW_BEGIN = 0.95  # of `abruptness`: above, the descent begins as slowly as it ends
-FOLLOWS = 3.0  # times the noise: a descent that scatters more about its law promises nothing
-PROMISED = 0.75  # the quantile of the redraws that counts as promised
-LATEST = 0.6  # of the run: a descent that ended later is not called broken off
-BROKEN_OFF = 0.06  # of the descent that the law of the earlier part promised beyond the end
 ABRUPT = 0.6  # of a rise within a twentieth of the run: a break, not over-training
 
 
@@ -145,12 +138,8 @@ def _beside(one: Judgement, others: Sequence[Judgement], sign: float) -> Judgeme
     low = sign * (one.limit.high if sign < 0 else one.limit.low)
     if not above > MATTERS * one.descent or low <= best:
         return one
-    told = f"It came to rest at {_n(one.last)} where another curve of its kind reached"
-    return dataclasses.replace(one, verdict=says.STUCK, sentence=f"{told} {_n(sign * best)}.")
-
-
-def _n(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    told = f"It came to rest at {number(one.last)} where another curve of its kind reached"
+    return dataclasses.replace(one, verdict=says.STUCK, sentence=f"{told} {number(sign * best)}.")
 
 
 def _judged(series: Series, kind: Kind, rng: np.random.Generator) -> Judgement:
@@ -160,7 +149,7 @@ def _judged(series: Series, kind: Kind, rng: np.random.Generator) -> Judgement:
         base = dataclasses.replace(base, last_step=float(series.steps[-1]))
     if series.broke_at is not None:
         at = series.broke_at
-        why = f"Not finite from step {_n(at)} on."
+        why = f"Not finite from step {number(at)} on."
         last = float(series.values[-1]) if n else math.nan
         return dataclasses.replace(
             base, verdict=says.DIVERGED, sentence=why, diverged_at=at, last=last
@@ -177,7 +166,7 @@ def _judged(series: Series, kind: Kind, rng: np.random.Generator) -> Judgement:
         best_step=float(series.steps[level.best_at]),
     )
     if np.ptp(series.values) == 0:
-        why = f"Every value is {_n(level.end)}: nothing was learned after the first point."
+        why = f"Every value is {number(level.end)}: nothing was learned after the first point."
         return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=why, best_step=None)
     for rule in (_diverged, _overtrained, _oscillating, _not_learning):
         if found := rule(series, level, kind, base):
@@ -207,7 +196,8 @@ def _diverged(series: Series, level: Levels, kind: Kind, base: Judgement) -> Jud
     line = level.best + 0.5 * level.rise
     later = np.flatnonzero(series.calm[level.best_at :] > line)
     at = float(series.steps[level.best_at + int(later[0])]) if len(later) else base.last_step
-    why = f"It rises from {_n(level.best)} to {_n(level.end)}, half of that by step {_n(at)}."
+    why = f"It rises from {number(level.best)} to {number(level.end)}, half of that by step"
+    why = f"{why} {number(at)}."
     return dataclasses.replace(base, verdict=says.DIVERGED, sentence=why, diverged_at=at)
 
 
@@ -224,9 +214,11 @@ def _not_learning(series: Series, level: Levels, kind: Kind, base: Judgement) ->
         level.descent > noise or trend(series) < -TREND
     ):
         return None
-    why = f"It ends at {_n(level.end)} where it began at {_n(level.start)}, within its noise."
+    why = (
+        f"It ends at {number(level.end)} where it began at {number(level.start)}, within its noise."
+    )
     if level.descent > noise:
-        why = f"It fell from {_n(level.start)} to {_n(level.best)} only."
+        why = f"It fell from {number(level.start)} to {number(level.best)} only."
     return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=why, best_step=None)
 
 
@@ -234,7 +226,7 @@ def _overtrained(series: Series, level: Levels, kind: Kind, base: Judgement) -> 
     if kind == "loss" or level.rise <= max(REGRESSES * level.rise_error, MATTERS * level.descent):
         return None
     best = float(series.steps[level.best_at])
-    why = f"Best near step {_n(best)}; by the end {_n(level.rise)} of it is lost again."
+    why = f"Best near step {number(best)}; by the end {number(level.rise)} of it is lost again."
     return dataclasses.replace(base, verdict=says.OVERTRAINED, sentence=why)
 
 
@@ -245,8 +237,8 @@ def _oscillating(series: Series, level: Levels, kind: Kind, base: Judgement) -> 
     if found.amplitude <= SWINGS * descent or not regular:
         return None
     why = (
-        f"It swings by ±{_n(found.amplitude)} every {_n(found.period)} steps, without settling"
-        f" (it has fallen by {_n(level.descent)})."
+        f"It swings by ±{number(found.amplitude)} every {number(found.period)} steps, without"
+        f" settling (it has fallen by {number(level.descent)})."
     )
     return dataclasses.replace(base, verdict=says.OSCILLATING, sentence=why)
 
@@ -259,127 +251,24 @@ def _resting_or_not(
     if found is None:
         why = f"{len(series.steps)} points are too few to see where it is heading."
         return dataclasses.replace(base, sentence=why)
-    base = _described(series, found, base, floor)
+    base = described(series, found, base, floor)
     at = float(found.at[-1])
     gains = found.values(at) - found.values(AHEAD * at)
     share = float((gains > MATTERS * level.descent).mean())
-    gain = f"{_n(base.gain.estimate)} [{_n(base.gain.low)}, {_n(base.gain.high)}]"
+    gain = f"{number(base.gain.estimate)} [{number(base.gain.low)}, {number(base.gain.high)}]"
     ahead = f"ten times the length would gain {gain} more"
     if abs(share - SURE) < UNSURE:
         return dataclasses.replace(base, sentence=f"It may be at rest or not: {ahead}.")
     if share > SURE:
-        why = f"Heading for {_n(base.limit.estimate)}: {ahead}, half of it by step"
+        why = f"Heading for {number(base.limit.estimate)}: {ahead}, half of it by step"
         return dataclasses.replace(
-            base, verdict=says.IMPROVING, sentence=f"{why} {_n(base.half_gain_at)}."
+            base, verdict=says.IMPROVING, sentence=f"{why} {number(base.half_gain_at)}."
         )
-    stuck = _stuck(series, level, rng, floor)
+    stuck = why_stuck(series, level, rng, floor)
     if stuck:
         return dataclasses.replace(base, verdict=says.STUCK, sentence=stuck)
-    why = f"Settled near {_n(level.end)}: {ahead}."
+    why = f"Settled near {number(level.end)}: {ahead}."
     return dataclasses.replace(base, verdict=says.CONVERGED, sentence=why)
-
-
-def _stuck(series: Series, level: Levels, rng: np.random.Generator, floor: float) -> str:
-    """Why a curve at rest is stuck, '' if nothing says so."""
-    at, means, _ = bins(series)
-    rest = level.end + MATTERS * level.descent + 2 * level.error
-    above = np.flatnonzero(means > rest)
-    if not len(above) or above[-1] + 1 >= len(at):
-        return ""
-    reached = at[above[-1] + 1] / at[-1]
-    since = float(series.steps[0] + reached * at[-1])
-    left = (level.end - floor) / (level.start - floor) if math.isfinite(floor) else 0.0
-    if left > LEFT and reached < EARLY:
-        return f"At rest from step {_n(since)} on with {100 * left:.0f} % of its start level left."
-    fine, finely, _ = bins(series, 2 * BINS)
-    unsure = 2 * max(level.error, series.noise / 2) / level.descent
-    end, begin = abruptness(fine, (finely - level.end) / level.descent, unsure)
-    if reached < LATEST and end < ABRUPT_END and begin < SLOW_BEGIN:
-        return (
-            f"At rest from step {_n(since)} on: its fall ended there as suddenly as no law's does,"
-            " so something broke it off."
-        )
-    promised = _promised(series, since, rng, floor) if reached < LATEST else math.nan
-    lower = level.end - promised
-    if level.descent > lower > max(BROKEN_OFF * level.descent, RISES * level.error):
-        return (
-            f"At rest from step {_n(since)} on; as it fell before, it would have come to"
-            f" {_n(promised)} instead of {_n(level.end)}."
-        )
-    return ""
-
-
-def _promised(series: Series, since: float, rng: np.random.Generator, floor: float) -> float:
-    """The level, at most, that the descent before a step promised for the curve's end."""
-    before = int(np.searchsorted(series.steps, since))
-    if before < 2 * FEWEST:
-        return math.nan
-    early = dataclasses.replace(
-        series,
-        steps=series.steps[:before],
-        values=series.values[:before],
-        calm=series.calm[:before],
-    )
-    found = fit(early, rng, floor)
-    if found is None or found.scatter > FOLLOWS:
-        return math.nan
-    last = float(found.at[-1])
-    ahead = last * float(series.steps[-1] - series.steps[0]) / max(since - series.steps[0], 1e-300)
-    return float(np.quantile(found.values(ahead), PROMISED))
-
-
-def _described(series: Series, found: Fit, base: Judgement, floor: float) -> Judgement:
-    """The judgement with limit, rate, gain and regime."""
-    end, start = float(found.at[-1]), float(series.steps[0])
-    now = found.values(end)
-    gain = now - found.values(AHEAD * end)
-    ahead = np.geomspace(end, AHEAD * end, 60)
-    gained = np.array([np.median(now - found.values(x)) for x in ahead])
-    middle = float(np.median(gain))
-    half = float(ahead[np.argmax(gained >= middle / 2)]) if middle > 0 else math.nan
-    slow = _slow_from(series)
-    return dataclasses.replace(
-        base,
-        limit=Range(*interval(found.limits, float(np.median(now)), floor)),
-        law=found.law,
-        halving=_halving(found),
-        gain=Range(*interval(gain, 0.0, 0.0)),
-        half_gain_at=start + half,
-        regime="slow" if slow else "plunge",
-        slow_from=slow,
-    )
-
-
-def _halving(found: Fit) -> Range:
-    """Steps in which the excess over the limit halves from the end on; NaN at rest."""
-    end = float(found.at[-1])
-    ahead = np.geomspace(end * (1 + 1e-6), 1e4 * end, 120)
-    excess = np.array([found.values(x) for x in ahead]) - found.limits
-    there = excess <= (found.values(end) - found.limits) / 2
-    first = np.where(there.any(axis=0), ahead[np.argmax(there, axis=0)] - end, np.inf)
-    falling = found.heights > 0
-    if falling.mean() < 0.5 or not np.isfinite(np.median(first[falling])):
-        return Range()
-    middle, low, high = np.quantile(np.minimum(first[falling], 1e4 * end), [0.5, 0.025, 0.975])
-    return Range(float(middle), float(low), float(high))
-
-
-def _slow_from(series: Series) -> Range:
-    """The step where the slow part begins, its interval from noise added to the smoothed curve."""
-    at, means, sizes = bins(series)
-    estimate = knee(at, means)
-    if not math.isfinite(estimate):
-        return Range()
-    widened = (1 + series.correlation) / (1 - series.correlation)
-    error = series.noise * np.sqrt(np.minimum(widened / sizes, 1.0))
-    noise = np.random.default_rng(len(at)).standard_normal((100, len(at)))
-    drawn = np.array([knee(at, means + error * one) for one in noise])
-    drawn = drawn[np.isfinite(drawn)]
-    if len(drawn) < 50:
-        return Range()
-    start = float(series.steps[0])
-    low, high = np.quantile(np.append(drawn, estimate), [0.025, 0.975])
-    return Range(start + estimate, start + float(low), start + float(high))
 
 
 def _signed(one: Judgement, sign: float) -> Judgement:

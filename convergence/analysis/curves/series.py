@@ -108,6 +108,8 @@ def in_order(
     first = float(steps[back + 1].min())
     times = f"{len(back)} times, first " if len(back) > 1 else ""
     why = f"started again {times}at step {first:.15g}: what came later counts"
+    if first <= steps.min():
+        why += " (or several curves in one?)"
     return steps[keep], values[keep], (why,)
 
 
