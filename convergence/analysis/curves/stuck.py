@@ -39,7 +39,7 @@ def why_stuck(series: Series, level: Levels, rng: np.random.Generator, floor: fl
             f"At rest from step {number(since)} on with {100 * left:.0f} % of its start level left."
         )
     fine, finely, _ = bins(series, 2 * BINS)
-    unsure = 2 * max(level.error, series.noise / 2) / level.descent
+    unsure = max(level.error, series.noise / 2) / level.descent
     end, begin = abruptness(fine, (finely - level.end) / level.descent, unsure)
     if reached < LATEST and end < ABRUPT_END and begin < SLOW_BEGIN:
         return (
