@@ -21,11 +21,14 @@ PROMISED = 0.75  # the quantile of the redraws that counts as promised
 LATEST = 0.6  # of the run: a descent that ended later is not called broken off
 BROKEN_OFF = 0.06  # of the descent that the law of the earlier part promised beyond the end
 ABRUPT_END = 0.7  # of `abruptness`: below, the descent was broken off
+SURELY_BROKEN = 0.5  # of `abruptness`: no smooth fall ends so suddenly, however it begins
 SLOW_BEGIN = 0.95  # of `abruptness`: above, the descent begins as slowly as it ends
 
 
 def why_stuck(series: Series, level: Levels, rng: np.random.Generator, floor: float) -> str:
     """Why a curve at rest is stuck, '' if nothing says so."""
+    if level.end - floor < REST * level.descent:
+        return ""  # there is nothing left that another rate could gain
     at, means, _ = bins(series)
     rest = level.end + REST * level.descent + 2 * level.error
     above = np.flatnonzero(means > rest)
@@ -41,7 +44,8 @@ def why_stuck(series: Series, level: Levels, rng: np.random.Generator, floor: fl
     fine, finely, _ = bins(series, 2 * BINS)
     unsure = max(level.error, series.noise / 2) / level.descent
     end, begin = abruptness(fine, (finely - level.end) / level.descent, unsure)
-    if reached < LATEST and end < ABRUPT_END and begin < SLOW_BEGIN:
+    broken = end < SURELY_BROKEN or (end < ABRUPT_END and begin < SLOW_BEGIN)
+    if reached < LATEST and broken:
         return (
             f"At rest from step {number(since)} on: its fall ended there as suddenly as no law's"
             " does, so something broke it off."
