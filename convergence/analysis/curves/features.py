@@ -11,6 +11,7 @@ from convergence.analysis.curves.series import Series, running
 
 HEAD = 3  # points whose median is where a curve starts
 SURELY = 4.0  # standard deviations of a point
+CHANCE = 2.6  # standard errors of an autocorrelation: what mere noise reaches somewhere
 DEEP = (0.04, 0.02, 0.01, 0.005)  # of a descent: levels near its end
 FAR = 5.0  # times
 TAIL = 0.1  # of the points: where it ends
@@ -125,7 +126,7 @@ def swing(series: Series) -> Swing:
     peak = int(below[0]) + int(np.argmax(like[below[0] :]))
     regular = max(float(like[peak]), 0.0)
     apart = float((even[-1] - even[0]) / (n - 1))
-    chance = 3.0 / math.sqrt(n - peak)
+    chance = CHANCE / math.sqrt(n - peak)
     return Swing(math.sqrt(2 * pairs[0] * max(regular, 0.0)), regular, chance, peak * apart)
 
 

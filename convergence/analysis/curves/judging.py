@@ -41,7 +41,7 @@ NOTHING = 0.02  # of the start level: a descent below this is none
 TREND = 3.5  # standard errors of a rank correlation with the step that is no noise
 ALIKE = 0.15  # of the start level: curves that start so near each other are compared
 SWINGS = 0.08  # of the descent: the amplitude of an oscillation
-REGULAR = 0.4  # autocorrelation one period apart of an oscillation
+REGULAR = 0.35  # autocorrelation one period apart of an oscillation
 ABRUPT = 0.6  # of a rise within a twentieth of the run: a break, not over-training
 
 
@@ -134,9 +134,8 @@ def _beside(one: Judgement, others: Sequence[Judgement], sign: float) -> Judgeme
         x for x in others if abs(x.start - one.start) <= ALIKE * max(abs(one.start), one.descent)
     ]
     best = min(sign * x.last for x in alike)
-    above = sign * one.last - best
-    low = sign * (one.limit.high if sign < 0 else one.limit.low)
-    if not above > MATTERS * one.descent or low <= best:
+    gain = one.gain.estimate if one.gain else 0.0
+    if not sign * one.last - gain - best > MATTERS * one.descent:  # nor could it by going on
         return one
     told = f"It came to rest at {number(one.last)} where another curve of its kind reached"
     return dataclasses.replace(one, verdict=says.STUCK, sentence=f"{told} {number(sign * best)}.")
