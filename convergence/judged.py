@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -146,7 +147,11 @@ def table(found: Found) -> str:
     ]
     text = tables.text(rows, ["curve", "verdict", "last", "limit, gain or step"])
     odd = [
-        f"{tables.clean(one.name)}: {'; '.join(one.judgement.warnings)}."
+        textwrap.fill(
+            f"{tables.clean(one.name)}: {'; '.join(one.judgement.warnings)}.",
+            tables.WIDTH,
+            subsequent_indent="  ",
+        )
         for one in found.curves
         if one.judgement.warnings
     ]
