@@ -177,7 +177,7 @@ def detail(said: Judgement) -> str:
         return f"gain {_range(said.gain)}"
     if said.limit:
         return f"limit {_range(said.limit)}"
-    return f"{said.points} points"
+    return f"{said.points} point{'' if said.points == 1 else 's'}"
 
 
 def _range(value: Range) -> str:
