@@ -111,10 +111,16 @@ def limit(steps: np.ndarray, losses: np.ndarray) -> Limit:
     return Limit(mean.estimate, low, high, len(losses))
 
 
-def _laws(at: np.ndarray) -> np.ndarray:
-    """Falls from 1 at the tail's first step, [laws, bins]: powers of the step and exponentials."""
+def laws(at: np.ndarray, last: float | None = None) -> np.ndarray:
+    """Falls from 1 at the first step, [laws, bins]: `LAWS` powers of the step and exponentials.
+
+    Args:
+        at: [bins] steps, from above 0.
+        last: the step by which the exponentials' rates are scaled; the last of ``at`` if None.
+    """
     powers = (at / at[0]) ** -np.geomspace(0.05, 5.0, LAWS)[:, None]
-    rates = np.geomspace(0.1, 30.0, LAWS)[:, None] / (at[-1] - at[0])
+    span = (at[-1] if last is None else last) - at[0]
+    rates = np.geomspace(0.1, 30.0, LAWS)[:, None] / span
     return np.concatenate([powers, np.exp(-rates * (at - at[0]))])
 
 
@@ -129,14 +135,14 @@ def _fitted(at: np.ndarray, curve: np.ndarray) -> float:
         return math.nan
     floor = 0.0 if curve.min() > 0 else -math.inf
     weight = 1.0 / np.maximum(np.abs(curve), 1e-3 * span)
-    laws = _laws(at) * weight
+    falls = laws(at) * weight
     y = curve * weight
-    ww, wl, ll = weight @ weight, laws @ weight, (laws * laws).sum(axis=1)
-    wy, ly = weight @ y, laws @ y
+    ww, wl, ll = weight @ weight, falls @ weight, (falls * falls).sum(axis=1)
+    wy, ly = weight @ y, falls @ y
     limits = (wy * ll - wl * ly) / np.maximum(ww * ll - wl * wl, np.finfo(float).tiny)
     limits = np.maximum(limits, floor)
     heights = (ly - limits * wl) / ll
-    errors = ((limits[:, None] * weight + heights[:, None] * laws - y) ** 2).sum(axis=1)
+    errors = ((limits[:, None] * weight + heights[:, None] * falls - y) ** 2).sum(axis=1)
     errors[heights <= 0] = math.inf
     best = int(np.argmin(errors))
     return float(limits[best]) if math.isfinite(errors[best]) else math.nan

@@ -61,8 +61,8 @@ def _read_member(
         return np.lib.format.read_array(member, allow_pickle=False)
 
 
-def read_arrays(path: str, wanted: tuple[str, ...], field: str) -> dict[str, np.ndarray]:
-    """The wanted arrays of an NPZ file, those that it has.
+def read_arrays(path: str, wanted: tuple[str, ...] | None, field: str) -> dict[str, np.ndarray]:
+    """The wanted arrays of an NPZ file, those that it has; all of them if None.
 
     Every member is looked at, also those not wanted: an archive with a pickle in it is refused.
 
@@ -84,7 +84,7 @@ def read_arrays(path: str, wanted: tuple[str, ...], field: str) -> dict[str, np.
                 name = entry.filename.removesuffix(".npy")
                 where = f"{file.name}, member {name!r}:"
                 _refuse_objects(archive, entry, where, field)
-                if name in wanted and entry.filename.endswith(".npy"):
+                if (wanted is None or name in wanted) and entry.filename.endswith(".npy"):
                     found[name] = _read_member(archive, entry, where, field)
     # What zipfile raises: NotImplementedError for a compression that it cannot undo, RuntimeError
     # for an encrypted member.

@@ -74,7 +74,7 @@ def render(told: Records) -> tuple[str, list[Table]]:
         "claims": claims,
         "tables": further,
         "children": children,
-        "figures": [_shown(figure) for figure in drawn],
+        "figures": [shown(figure) for figure in drawn],
         "intervals": answer.intervals(told, verdicts),
         "cautions": answer.cautions(told, verdicts),
         "provenance": answer.provenance(told),
@@ -87,7 +87,7 @@ def render(told: Records) -> tuple[str, list[Table]]:
         "dark": DARK.named(),
     }
     every = [*tables, *(table for _, members in children for table in members)]
-    return _template().render(context), every
+    return template().render(context), every
 
 
 def sound(told: Records) -> tuple[Records, list[Verdict]]:
@@ -119,7 +119,8 @@ def _plain(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _shown(figure: Drawn) -> Mapping[str, Any]:
+def shown(figure: Drawn) -> Mapping[str, Any]:
+    """A figure as the templates take it."""
     from markupsafe import Markup
 
     return {
@@ -146,7 +147,8 @@ def _visible(value: Any) -> Any:
     return "".join(letter for letter in value if letter.isprintable() or letter in "\n\t")
 
 
-def _template() -> Any:
+def template(name: str = "page.html.jinja") -> Any:
+    """A template of this folder."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -157,4 +159,4 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.jinja")
+    return environment.get_template(name)

@@ -1,0 +1,278 @@
+"""Rules that turn what was measured of a curve into a verdict.
+
+Thresholds were set on the setting cases of tests/helpers/curve_cases.py, never on those reported.
+What one curve cannot show: that another rate would end lower. "Stuck early" is therefore said
+where the curve flattens early though most of its start level is left, where it breaks off a descent
+that was well under way, or where a like curve (`judge_together`) ended clearly lower.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from convergence.analysis.curves import judgement as says
+from convergence.analysis.curves.describing import described
+from convergence.analysis.curves.features import (
+    Levels,
+    Swing,
+    levels,
+    swing,
+    trend,
+)
+from convergence.analysis.curves.fit import AHEAD, fit, interval
+from convergence.analysis.curves.judgement import Judgement, Kind, Range
+from convergence.analysis.curves.series import Series, prepare
+from convergence.analysis.curves.stuck import why_stuck
+from convergence.analysis.curves.words import number
+
+FEWEST = 5  # points
+MATTERS = 0.05  # of the descent: a remaining gain above this is worth going on for
+SURE = 0.5  # share of the redraws on one side of MATTERS that decides; UNSURE below
+UNSURE = 0.06  # and so close to a half it cannot be told
+LOST = 0.7  # of the descent lost again at the end: diverged
+RISES = 3.0  # standard errors of a rise or descent that are noise
+REGRESSES = 2.0  # standard errors of a rise of a held-out loss
+FAR = 20.0  # times the start level: no noise goes so far up
+NOTHING = 0.02  # of the start level: a descent below this is none
+TREND = 3.5  # standard errors of a rank correlation with the step that is no noise
+ALIKE = 0.15  # of the start level: curves that start so near each other are compared
+SWINGS = 0.08  # of the descent: the amplitude of an oscillation
+REGULAR = 0.35  # autocorrelation one period apart of an oscillation
+ABRUPT = 0.6  # of a rise within a twentieth of the run: a break, not over-training
+
+
+def judge(
+    steps: np.ndarray,
+    values: np.ndarray,
+    *,
+    kind: Kind = "loss",
+    rng: np.random.Generator,
+) -> Judgement:
+    """The verdict on one training curve.
+
+    Args:
+        steps: [n], as recorded; gaps, repeated and restarted steps are dealt with, and said.
+        values: [n], as recorded; NaN and infinities too.
+        kind: ``loss`` of training, ``held-out`` loss (may be over-trained), or ``score``, which is
+            held out and higher where it is better.
+        rng: for the intervals' redraws.
+
+    Raises:
+        ValueError: the arrays are not two rows of one length.
+    """
+    sign = -1.0 if kind == "score" else 1.0
+    series = prepare(steps, sign * np.asarray(values, np.float64))
+    return _signed(_judged(series, kind, rng), sign)
+
+
+def extrapolate(
+    steps: np.ndarray,
+    values: np.ndarray,
+    to: float,
+    *,
+    kind: Kind = "loss",
+    rng: np.random.Generator,
+) -> Range:
+    """The level that a curve will have at a later step, if it goes on as it has.
+
+    Args:
+        steps, values, kind, rng: as of `judge`.
+        to: the later step.
+
+    Returns:
+        NaN where the curve has diverged or is too short.
+    """
+    sign = -1.0 if kind == "score" else 1.0
+    series = prepare(steps, sign * np.asarray(values, np.float64))
+    if series.broke_at is not None or len(series.steps) < FEWEST:
+        return Range()
+    found = fit(series, rng, _floor(series, kind))
+    if found is None:
+        return Range()
+    unit = float(np.median(np.diff(series.steps)))
+    now = float(np.median(found.values(float(found.at[-1]))))
+    then = found.values(to - float(series.steps[0]) + unit)
+    middle, low, high = interval(then, now, _floor(series, kind))
+    return Range(middle, low, high) if sign > 0 else Range(-middle, -high, -low)
+
+
+def judge_together(
+    curves: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    kind: Kind = "loss",
+    rng: np.random.Generator,
+) -> list[Judgement]:
+    """The verdicts on curves of one task and quantity, each in the light of the others.
+
+    A curve that came to rest clearly above where a like one came to is stuck, whatever its shape.
+
+    Args:
+        curves: (steps, values) each.
+        kind, rng: as of `judge`.
+    """
+    return beside([judge(*curve, kind=kind, rng=rng) for curve in curves], kind)
+
+
+def beside(alone: Sequence[Judgement], kind: Kind) -> list[Judgement]:
+    """The judgements of curves of one task and quantity, each in the light of the others.
+
+    Only curves that start alike (`ALIKE`) are compared: others may be of another loss.
+    """
+    sign = -1.0 if kind == "score" else 1.0
+    whole = [one for one in alone if one.verdict != says.DIVERGED and math.isfinite(one.last)]
+    return [_beside(one, whole, sign) for one in alone]
+
+
+def _beside(one: Judgement, others: Sequence[Judgement], sign: float) -> Judgement:
+    if one.verdict != says.CONVERGED:
+        return one
+    alike = [
+        x for x in others if abs(x.start - one.start) <= ALIKE * max(abs(one.start), one.descent)
+    ]
+    best = min(sign * x.last for x in alike)
+    gain = one.gain.estimate if one.gain else 0.0
+    if not sign * one.last - gain - best > MATTERS * one.descent:  # nor could it by going on
+        return one
+    told = f"It came to rest at {number(one.last)} where another curve of its kind reached"
+    return dataclasses.replace(one, verdict=says.STUCK, sentence=f"{told} {number(sign * best)}.")
+
+
+def _judged(series: Series, kind: Kind, rng: np.random.Generator) -> Judgement:
+    n = len(series.steps)
+    base = Judgement(says.UNKNOWN, "", n, warnings=series.warnings)
+    if n:
+        base = dataclasses.replace(base, last_step=float(series.steps[-1]))
+    if series.broke_at is not None:
+        at = series.broke_at
+        why = f"Not finite from step {number(at)} on."
+        last = float(series.values[-1]) if n else math.nan
+        return dataclasses.replace(
+            base, verdict=says.DIVERGED, sentence=why, diverged_at=at, last=last
+        )
+    if n < FEWEST:
+        why = f"Only {n} point{'' if n == 1 else 's'}; at least {FEWEST} are needed."
+        return dataclasses.replace(base, sentence=why)
+    level = levels(series)
+    base = dataclasses.replace(
+        base,
+        start=level.start,
+        last=level.end,
+        descent=level.descent,
+        best_step=float(series.steps[level.best_at]),
+    )
+    if np.ptp(series.values) == 0:
+        why = f"Every value is {number(level.end)}: nothing was learned after the first point."
+        return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=why, best_step=None)
+    for rule in (_diverged, _overtrained, _oscillating, _not_learning):
+        if found := rule(series, level, kind, base):
+            return found
+    return _resting_or_not(series, level, rng, base, _floor(series, kind))
+
+
+def _floor(series: Series, kind: Kind) -> float:
+    """The lowest that values like these can be: 0 of losses that never were negative."""
+    if kind == "score":
+        return -1.0 if series.values.min() >= -1 and series.values.max() <= 0 else -math.inf
+    return 0.0 if series.values.min() >= 0 else -math.inf
+
+
+def _diverged(series: Series, level: Levels, kind: Kind, base: Judgement) -> Judgement | None:
+    above = level.end - level.start
+    lost = level.rise > LOST * level.descent and level.rise > RISES * level.rise_error
+    grown = above > RISES * level.rise_error and above > NOTHING * abs(level.start)
+    # Thrown far up, and come to rest where it began: what was learned is gone, or never was.
+    grown |= series.values.max() > FAR * level.start > 0 and above > -NOTHING * level.start
+    whole = level.descent > max(RISES * level.error, NOTHING * abs(level.start))
+    abrupt = level.jump > ABRUPT
+    if not ((lost and whole) or grown or _climbed(series, level)) or (
+        kind != "loss" and not abrupt
+    ):
+        return None
+    line = level.best + 0.5 * level.rise
+    later = np.flatnonzero(series.calm[level.best_at :] > line)
+    at = float(series.steps[level.best_at + int(later[0])]) if len(later) else base.last_step
+    why = f"It rises from {number(level.best)} to {number(level.end)}, half of that by step"
+    why = f"{why} {number(at)}."
+    return dataclasses.replace(base, verdict=says.DIVERGED, sentence=why, diverged_at=at)
+
+
+def _climbed(series: Series, level: Levels) -> bool:
+    """Whether the last points all lie above every point up to the best: a rise beyond all noise."""
+    before, last = series.calm[: level.best_at + 1], series.calm[-3:]
+    enough = len(before) > len(series.calm) // 4 and level.best_at < len(series.calm) - 3
+    return bool(enough and last.min() > before.max() + NOTHING * abs(level.start))
+
+
+def _not_learning(series: Series, level: Levels, kind: Kind, base: Judgement) -> Judgement | None:
+    noise = RISES * math.hypot(level.rise_error, series.noise / math.sqrt(3))
+    if level.descent > NOTHING * abs(level.start) and (
+        level.descent > noise or trend(series) < -TREND
+    ):
+        return None
+    why = (
+        f"It ends at {number(level.end)} where it began at {number(level.start)}, within its noise."
+    )
+    if level.descent > noise:
+        why = f"It fell from {number(level.start)} to {number(level.best)} only."
+    return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=why, best_step=None)
+
+
+def _overtrained(series: Series, level: Levels, kind: Kind, base: Judgement) -> Judgement | None:
+    if kind == "loss" or level.rise <= max(REGRESSES * level.rise_error, MATTERS * level.descent):
+        return None
+    best = float(series.steps[level.best_at])
+    why = f"Best near step {number(best)}; by the end {number(level.rise)} of it is lost again."
+    return dataclasses.replace(base, verdict=says.OVERTRAINED, sentence=why)
+
+
+def _oscillating(series: Series, level: Levels, kind: Kind, base: Judgement) -> Judgement | None:
+    found: Swing = swing(series)
+    descent = max(level.start - level.end, 0.0)
+    regular = found.regularity > max(REGULAR, found.chance)
+    if found.amplitude <= SWINGS * descent or not regular:
+        return None
+    why = (
+        f"It swings by ±{number(found.amplitude)} every {number(found.period)} steps, without"
+        f" settling (it has fallen by {number(level.descent)})."
+    )
+    return dataclasses.replace(base, verdict=says.OSCILLATING, sentence=why)
+
+
+def _resting_or_not(
+    series: Series, level: Levels, rng: np.random.Generator, base: Judgement, floor: float
+) -> Judgement:
+    """Converged, still improving, stuck, or it cannot be told."""
+    found = fit(series, rng, floor)
+    if found is None:
+        why = f"{len(series.steps)} points are too few to see where it is heading."
+        return dataclasses.replace(base, sentence=why)
+    base = described(series, found, base, floor)
+    at = float(found.at[-1])
+    gains = found.values(at) - found.values(AHEAD * at)
+    share = float((gains > MATTERS * level.descent).mean())
+    gain = f"{number(base.gain.estimate)} [{number(base.gain.low)}, {number(base.gain.high)}]"
+    ahead = f"ten times the length would gain {gain} more"
+    if abs(share - SURE) < UNSURE:
+        return dataclasses.replace(base, sentence=f"It may be at rest or not: {ahead}.")
+    if share > SURE:
+        why = f"Heading for {number(base.limit.estimate)}: {ahead}, half of it by step"
+        return dataclasses.replace(
+            base, verdict=says.IMPROVING, sentence=f"{why} {number(base.half_gain_at)}."
+        )
+    stuck = why_stuck(series, level, rng, floor)
+    if stuck:
+        return dataclasses.replace(base, verdict=says.STUCK, sentence=stuck)
+    why = f"Settled near {number(level.end)}: {ahead}."
+    return dataclasses.replace(base, verdict=says.CONVERGED, sentence=why)
+
+
+def _signed(one: Judgement, sign: float) -> Judgement:
+    """The judgement in the direction of the curve's own values."""
+    if sign > 0:
+        return one
+    limit = Range(-one.limit.estimate, -one.limit.high, -one.limit.low)
+    return dataclasses.replace(one, limit=limit, start=-one.start, last=-one.last)

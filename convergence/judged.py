@@ -1,0 +1,197 @@
+"""The curves in somebody's logs, judged: for the table, the machine's form and the page."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from convergence import logs
+from convergence.analysis.curves import Judgement, Kind, Range, beside, judge
+from convergence.analysis.curves import judgement as says
+from convergence.errors import UserError
+from convergence.logs import Curve
+from convergence.reporting import tables
+
+SHORTEST = 12  # columns of a curve's name
+_GAP = "  "
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judged:
+    """A curve and what is said of it."""
+
+    name: str
+    curve: Curve
+    kind: Kind
+    judgement: Judgement
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """All curves that were judged, and sentences on what was guessed, left out or unreadable."""
+
+    curves: tuple[Judged, ...]
+    notes: tuple[str, ...]
+
+
+def judge_paths(
+    paths: Sequence[str],
+    *,
+    tag: Sequence[str] = (),
+    step: str = "",
+    value: Sequence[str] = (),
+    higher: Sequence[str] | None = None,
+    held_out: Sequence[str] = (),
+    seed: int = 0,
+    alone: bool = False,
+) -> Found:
+    """Judges every curve at some paths.
+
+    Args:
+        paths: as of `logs.read`.
+        tag: parts of tags; only curves whose tag holds one are judged (all if empty).
+        step, value: columns of tables.
+        higher: tags that are better when higher; None to guess by their names.
+        held_out: tags of held-out data, besides those that sound so.
+        seed: of the intervals' draws.
+        alone: judge each curve by itself, not beside the others of its tag.
+
+    Raises:
+        UserError: a path cannot be read, or no curve is left.
+    """
+    curves: list[tuple[str, Curve]] = []
+    notes: list[str] = []
+    for path in paths:
+        found, told = logs.read(path, step, value)
+        before = f"{os.path.basename(os.path.normpath(path))}: " if len(paths) > 1 else ""
+        curves += [(before + curve.name, curve) for curve in found]
+        notes += [before + line for line in told]
+    there = sorted({curve.tag for _, curve in curves})
+    for given, flag in ((higher or (), "higher_is_better"), (held_out, "held_out")):
+        for name in given:
+            if name not in there:
+                raise UserError(f"there is no tag {name!r}; there are {_few(there)}.", flag)
+    if tag:
+        curves = [pair for pair in curves if any(part in pair[1].tag for part in tag)]
+        if not curves:
+            raise UserError(f"no tag holds {' or '.join(tag)}; there are {_few(there)}.", "tag")
+    elif not value:
+        curves, left = _judgeable(curves)
+        if left:
+            notes.append(f"Not judged, no losses or scores by their names: {_few(left)} (--tag).")
+    if higher is None:
+        guessed = sorted({c.tag for _, c in curves if logs.higher_is_better(c.tag)})
+        if guessed:
+            notes.append(f"Taken as better when higher, by name: {_few(guessed)}.")
+    rng = np.random.default_rng(seed)
+    judged = [_judged(name, curve, higher, held_out, rng) for name, curve in curves]
+    return Found(tuple(judged if alone else _together(judged)), tuple(notes))
+
+
+def _together(judged: Sequence[Judged]) -> list[Judged]:
+    """Each curve in the light of the others of its tag."""
+    found = list(judged)
+    for tag in dict.fromkeys(one.curve.tag for one in judged):
+        mine = [k for k, one in enumerate(judged) if one.curve.tag == tag]
+        told = beside([judged[k].judgement for k in mine], judged[mine[0]].kind)
+        for k, one in zip(mine, told):
+            found[k] = dataclasses.replace(found[k], judgement=one)
+    return found
+
+
+def _judgeable(curves: list[tuple[str, Curve]]) -> tuple[list[tuple[str, Curve]], list[str]]:
+    """Curves that sound like losses or scores, if any do, and the tags of the others."""
+    chosen = [pair for pair in curves if logs.sounds_judgeable(pair[1].tag)]
+    if not chosen:
+        return curves, []
+    tags = {curve.tag for _, curve in chosen}
+    return chosen, sorted({curve.tag for _, curve in curves} - tags)
+
+
+def _judged(
+    name: str,
+    curve: Curve,
+    higher: Sequence[str] | None,
+    held_out: Sequence[str],
+    rng: np.random.Generator,
+) -> Judged:
+    up = logs.higher_is_better(curve.tag) if higher is None else curve.tag in higher
+    if curve.tag in held_out:
+        curve = dataclasses.replace(curve, held_out=True)
+    kind = logs.kind_of(curve, up)
+    one = judge(curve.steps, curve.values, kind=kind, rng=rng)
+    told = dataclasses.replace(one, warnings=(*curve.warnings, *one.warnings))
+    return Judged(name, curve, kind, told)
+
+
+def _few(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(tables.clean(name) for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def table(found: Found) -> str:
+    """One line a curve, at most 80 columns wide, then what is odd about some."""
+    told = [(one.judgement.verdict, tables.number(one.judgement.last)) for one in found.curves]
+    ends = [detail(one.judgement) for one in found.curves]
+    fixed = 3 * len(_GAP) + max(map(len, ends), default=0)
+    fixed += max(len("last"), *(len(last) for _, last in told)) if told else 0
+    fixed += max(len("verdict"), *(len(verdict) for verdict, _ in told)) if told else 0
+    room = max(tables.WIDTH - fixed, SHORTEST)
+    rows = [
+        (shortened(one.name, room), *pair, end) for one, pair, end in zip(found.curves, told, ends)
+    ]
+    text = tables.text(rows, ["curve", "verdict", "last", "limit, gain or step"])
+    odd = [
+        textwrap.fill(
+            f"{tables.clean(one.name)}: {'; '.join(one.judgement.warnings)}.",
+            tables.WIDTH,
+            subsequent_indent="  ",
+        )
+        for one in found.curves
+        if one.judgement.warnings
+    ]
+    return "\n".join([text, *([""] if odd else []), *odd])
+
+
+def shortened(name: str, room: int) -> str:
+    """A name that fits: its middle is left out, for runs differ at both ends."""
+    name = tables.clean(name)
+    if tables.columns(name) <= room:
+        return name
+    tail = room * 3 // 5
+    return f"{name[: room - tail - 1]}…{name[len(name) - tail :]}"
+
+
+def detail(said: Judgement) -> str:
+    """What matters most of a verdict, in a few characters."""
+    if said.verdict == says.DIVERGED and said.diverged_at is not None:
+        return f"from step {tables.number(said.diverged_at, 6)}"
+    if said.verdict == says.OVERTRAINED and said.best_step is not None:
+        return f"best at step {tables.number(said.best_step, 6)}"
+    if said.verdict == says.IMPROVING:
+        return f"gain {_range(said.gain)}"
+    if said.limit:
+        return f"limit {_range(said.limit)}"
+    return f"{said.points} point{'' if said.points == 1 else 's'}"
+
+
+def _range(value: Range) -> str:
+    n = tables.number
+    return f"{n(value.estimate)} [{n(value.low)}, {n(value.high)}]"
+
+
+def to_json(found: Found) -> dict[str, Any]:
+    """For machines."""
+    return {
+        "curves": [
+            {"name": one.name, "run": one.curve.run, "tag": one.curve.tag, "kind": one.kind}
+            | one.judgement.to_json()
+            for one in found.curves
+        ],
+        "notes": list(found.notes),
+    }

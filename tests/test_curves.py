@@ -1,0 +1,174 @@
+"""The verdict on one curve: what it must say of plain cases; and nothing makes it fall over."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.curve_shapes import shape
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from convergence.analysis.curves import VERDICTS, Judgement, extrapolate, judge, judge_together
+from convergence.analysis.curves import judgement as says
+from convergence.analysis.curves.features import abruptness
+from convergence.analysis.curves.series import in_order, prepare
+
+STEPS = np.arange(1, 601)
+X = STEPS / STEPS[-1]
+
+
+def noisy(clean: np.ndarray, size: float = 0.01, seed: int = 0) -> np.ndarray:
+    return clean + size * np.random.default_rng(seed).standard_normal(len(clean))
+
+
+def said(values: np.ndarray, steps: np.ndarray = STEPS, **how: Any) -> Judgement:
+    return judge(steps, values, rng=np.random.default_rng(1), **how)
+
+
+FALL = np.exp(-20 * X)
+PLAIN = {
+    says.CONVERGED: 0.3 + FALL,
+    says.IMPROVING: (STEPS / 5.0) ** -0.25,
+    says.STUCK: 3 + np.exp(-60 * X),
+    says.OSCILLATING: 0.5 + FALL + 0.2 * np.sin(60 * X),
+    says.DIVERGED: FALL + np.expm1(8 * (X - 0.7).clip(0)),
+    says.NOT_LEARNING: np.ones(len(STEPS)),
+}
+
+
+@pytest.mark.parametrize("truth", PLAIN)
+def test_plain_shapes_are_told_apart(truth: str) -> None:
+    assert said(noisy(PLAIN[truth])).verdict == truth
+
+
+def test_a_rise_is_over_training_only_where_the_curve_is_held_out() -> None:
+    rising = noisy(0.3 + FALL + 0.4 * (X - 0.3).clip(0))
+    told = said(rising, kind="held-out")
+    assert told.verdict == says.OVERTRAINED
+    assert told.best_step is not None
+    assert 100 < told.best_step < 320
+    assert said(rising).verdict != says.OVERTRAINED
+
+
+def test_a_score_is_judged_as_its_mirror_image_and_told_in_its_own_direction() -> None:
+    accuracy = noisy(0.9 - 0.8 * FALL)
+    told = said(accuracy, kind="score")
+    assert told.verdict == says.CONVERGED
+    assert told.limit.low <= told.limit.estimate <= told.limit.high
+    assert told.limit.estimate == pytest.approx(0.9, abs=0.02)
+    assert told.last == pytest.approx(0.9, abs=0.02)
+
+
+def test_non_finite_values_at_the_end_are_divergence_and_in_between_a_gap() -> None:
+    values = noisy(PLAIN[says.CONVERGED])
+    ends, between = values.copy(), values.copy()
+    ends[400:], between[200:210] = np.nan, np.inf
+    told = said(ends)
+    assert (told.verdict, told.diverged_at) == (says.DIVERGED, STEPS[400])
+    told = said(between)
+    assert told.verdict == says.CONVERGED
+    assert any("10 of 600 values not finite" in line for line in told.warnings)
+
+
+def test_spikes_are_left_out_and_said() -> None:
+    values = noisy(PLAIN[says.CONVERGED])
+    values[[100, 300, 500]] += 5
+    told = said(values)
+    assert told.verdict == says.CONVERGED
+    assert "3 spikes left out of fits" in told.warnings
+
+
+def test_after_a_restart_the_later_run_counts() -> None:
+    steps, values = np.array([0, 1, 2, 3, 4, 5]), np.array([9.0, 8, 7, 6, 5, 4])
+    again_steps, again = np.array([2, 3, 4, 5, 6]), np.array([70.0, 60, 50, 40, 30])
+    at, kept, told = in_order(np.append(steps, again_steps), np.append(values, again))
+    assert at.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert kept.tolist() == [9, 8, 70, 60, 50, 40, 30]
+    assert told == ("started again at step 2: what came later counts",)
+
+
+def test_several_curves_in_one_are_averaged_and_said() -> None:
+    at, kept, told = in_order(np.repeat(np.arange(10.0), 2), np.tile([1.0, 3.0], 10))
+    assert kept.tolist() == [2.0] * 10
+    assert "several curves in one?" in told[0]
+    assert at.tolist() == list(range(10))
+
+
+def test_a_descent_broken_off_ends_more_suddenly_than_any_law() -> None:
+    at = np.geomspace(1, 1000, 200)
+    exponential, power = np.exp(-at / 60), at**-0.7
+    broken = np.maximum(np.exp(-at / 60), 0.1) - 0.1
+    assert abruptness(at, exponential, 0.0)[0] == pytest.approx(1, abs=0.1)
+    assert abruptness(at, power / power[0], 0.0)[0] > 1.5
+    assert abruptness(at, broken / broken[0], 0.0)[0] < 0.7
+
+
+def test_beside_a_better_run_of_the_same_start_a_resting_one_is_stuck() -> None:
+    good, poor = noisy(0.3 + FALL), noisy(0.6 + 0.7 * FALL, seed=1)
+    assert said(poor).verdict == says.CONVERGED
+    rng = np.random.default_rng(0)
+    together = judge_together([(STEPS, good), (STEPS, poor)], rng=rng)
+    assert [one.verdict for one in together] == [says.CONVERGED, says.STUCK]
+    other = judge_together([(STEPS, good / 20), (STEPS, poor)], rng=rng)
+    assert other[1].verdict == says.CONVERGED  # another loss altogether
+
+
+def test_the_limit_and_the_later_level_are_covered() -> None:
+    rng = np.random.default_rng(5)
+    hits = []
+    for seed in range(40):
+        b, low = rng.uniform(0.3, 1.2), rng.uniform(0.1, 1)
+        values = noisy(low + (STEPS / 5.0) ** -b, 0.02, seed)
+        told = extrapolate(STEPS, values, 2 * STEPS[-1], rng=rng)
+        hits.append(told.low <= low + (2 * STEPS[-1] / 5.0) ** -b <= told.high)
+    assert np.mean(hits) >= 0.85
+
+
+def test_autocorrelated_noise_widens_the_interval_of_the_gain() -> None:
+    rng = np.random.default_rng(2)
+    white = 0.02 * rng.standard_normal(len(STEPS))
+    slow = white.copy()
+    for k in range(1, len(slow)):
+        slow[k] = 0.9 * slow[k - 1] + math.sqrt(1 - 0.81) * white[k]
+    assert prepare(STEPS, slow).correlation > 0.6 > 0.2 > prepare(STEPS, white).correlation
+
+
+ODD = st.floats(allow_nan=True, allow_infinity=True, width=32)
+
+
+@settings(max_examples=60, deadline=None)
+@example(np.zeros(0), np.zeros(0))
+@example(np.ones(1), np.ones(1))
+@example(np.arange(9.0), np.full(9, np.nan))
+@example(np.arange(30.0), np.full(30, 1e300))
+@example(np.zeros(30), np.arange(30.0))
+@given(arrays(np.float64, 40, elements=ODD), arrays(np.float64, 40, elements=ODD))
+def test_whatever_the_numbers_there_is_a_verdict_that_json_can_hold(
+    steps: np.ndarray, values: np.ndarray
+) -> None:
+    for kind in ("loss", "held-out", "score"):
+        told = judge(steps, values, kind=kind, rng=np.random.default_rng(0))  # type: ignore[arg-type]
+        assert told.verdict in VERDICTS
+        assert told.sentence
+        json.dumps(told.to_json(), allow_nan=False)
+
+
+def test_too_short_a_curve_cannot_be_told() -> None:
+    told = said(np.array([1.0, 0.5]), np.array([0, 1]))
+    assert (told.verdict, told.points) == (says.UNKNOWN, 2)
+
+
+def test_made_cases_are_mostly_told_right() -> None:
+    """Few cases of each class, other draws than those set on or reported; far above chance."""
+    rng = np.random.default_rng(1234)
+    right = []
+    for truth in VERDICTS[:-1]:
+        for _ in range(12):
+            case = shape(truth, rng)
+            right.append(judge(case.steps, case.values, kind=case.kind, rng=rng).verdict == truth)
+    assert np.mean(right) > 0.8
