@@ -129,6 +129,20 @@ def test_distances_are_there(ran: tuple[str, Ended, Path]) -> None:
         np.testing.assert_allclose(median, one["distance"]["median"], rtol=1e-12)
 
 
+def test_repeated_rounding_stands_beside_the_twins(ran: tuple[str, Ended, Path]) -> None:
+    """Protects the envelope of the growth's figure: from nothing, by last bits, at twins' steps."""
+    told = summary(ran[2])["twins"]
+    found = told["envelope"]
+    assert found["rate"] == told["own"]
+    assert set(found["steps"]) <= set(told["steps"])
+    assert found["steps"][0] == 0
+    assert found["steps"][-1] == told["steps"][-1]
+    assert found["low"][0] == found["high"][0] == 0
+    for low, middle, high in list(zip(found["low"], found["median"], found["high"]))[1:]:
+        assert 0 < low <= middle <= high < 0.1  # params are of the order of 1
+    assert found["amplitude"] > 0
+
+
 def test_spreads_by_a_bit_are_those_of_the_trials(ran: tuple[str, Ended, Path]) -> None:
     """Protects claim 4b's table: spreads, moved pairs and the fastest rate, from trials.parquet."""
     task, _, workdir = ran

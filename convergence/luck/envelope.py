@@ -15,11 +15,11 @@ from convergence.analysis.trajectory import Envelope
 from convergence.chance.twins import Twins
 from convergence.history import History
 from convergence.replay import Trainer
-from convergence.rounding import Jittered, envelope
-from convergence.rounding.repeated import DEFAULT_AMPLITUDE
+from convergence.rounding import Jittered, calibrate, envelope
 from convergence.study import Study
 
 MOST_TRIALS, DRAWS, MOST_POINTS = 4, 2, 24
+WIDTHS = (2,)  # of vmap, by which the rounding's size is set: each is one more program to compile
 MOST_NUMBERS = 2**26  # float32 params held at once: 256 MiB
 
 
@@ -31,7 +31,8 @@ class Repeated:
         rate: the setting's own.
         steps: int[points].
         distance: float64[3, points] quartiles over trials and draws.
-        amplitude: of the last bits' moves, in units in the last place.
+        amplitude: of the last bits' moves, in units in the last place; as large as a change of
+            vmap's width makes them.
     """
 
     rate: float
@@ -75,13 +76,14 @@ def repeated(runner: Study, history: History, found: Twins) -> Repeated | None:
     if size * len(steps) * len(trials) * DRAWS > MOST_NUMBERS:
         return None
     trainer = Trainer(runner)
+    jittered = Jittered(trainer, trials)
     told = envelope(
         trainer,
         trials,
         offsets=tuple(map(int, steps)),
         draws=DRAWS,
-        amplitude=DEFAULT_AMPLITUDE,
-        jittered=Jittered(trainer, trials),
+        amplitude=calibrate(trainer, trials, WIDTHS, jittered).amplitude,
+        jittered=jittered,
     )
     return Repeated(found.own, steps, _quartiles(told), told.amplitude)
 

@@ -245,6 +245,12 @@ def going_on(study: Killable, workdir: Path, workers: int) -> Ended:
     return launch(study.experiment, *study.arguments, *told)
 
 
+def _finished(workdir: Path) -> bool:
+    """Whether the study came to its end; one killed before its first file has not begun."""
+    begun = (workdir / "manifest.json").exists()
+    return begun and commands.manifest(workdir)["status"] == "finished"
+
+
 def survived(
     moment: Moment,
     told: Whole,
@@ -264,10 +270,10 @@ def survived(
         kill(dataclasses.replace(moment, share=moment.share / 3), told, workdir, programs, True)
         seen(doing(workdir))
     wrong = []
-    if commands.manifest(workdir)["status"] != "finished":
+    if not _finished(workdir):
         ended = going_on(told.study, workdir, moment.workers)
         wrong += [ended.err] * (ended.status != 0) + ["damaged"] * ("damaged" in ended.out)
-    if commands.manifest(workdir)["status"] != "finished":
+    if not _finished(workdir):
         return [*wrong, "it did not finish"]
     wrong += commands.differing(workdir, told.workdir)
     left = commands.tree(workdir)

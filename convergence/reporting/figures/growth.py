@@ -65,8 +65,8 @@ def twins(records: Records) -> Drawn | None:
         "Median and quartiles over pairs of runs that differ in the last bit of one initial"
         " weight; a difference that healed lies below the frame."
         + (
-            " Dark line and strip: random last bits in params and gradients at each step, which is"
-            " what other rounding does."
+            " Dark line and strip: random last bits in params and gradients at each step, as large"
+            " as a change of vmap's width makes them: what other rounding does."
             if envelope
             else ""
         ),
@@ -76,6 +76,7 @@ def twins(records: Records) -> Drawn | None:
 def _paint_envelope(axes: Axes, palette: Palette, told: Mapping[str, Any]) -> None:
     at = np.maximum(np.array(told["steps"], np.float64), 0.5)
     low, middle, high = (_numbers(told[name]) for name in ("low", "median", "high"))
+    low, middle, high = (np.where(line > 0, line, np.nan) for line in (low, middle, high))
     axes.fill_between(at, low, high, color=palette.ink, alpha=0.14, linewidth=0, zorder=1)
     ax.line(axes, at, middle, palette, None)
 
