@@ -97,6 +97,21 @@ def test_a_bit_against_margin_and_seed() -> None:
     assert (flat.decision, flat.reason) == ("undecided", "there is no spread to hold it against")
 
 
+def test_a_bit_that_moves_one_pair_in_many() -> None:
+    """Protects 4b where almost no bit matters: one pair that differs decides nothing."""
+    arm, twin = asked()["4b", "bit"].arms[0], asked()["4b", "bit"].against[0]
+    one = normal(2, 0.05)
+    other = one.copy()
+    other[3] += 0.004
+    for measure, reason in (("bit", "negligible"), ("as a seed", "less than a seed does")):
+        found = verdict(asked()["4b", measure], {arm: one, twin: other})
+        assert (found.decision, found.reason) == ("fails", reason)
+        assert 0 <= found.low <= found.effect <= found.high < 0.5 * found.claim.margin
+    other[5:] += 0.3 * np.where(np.arange(SEEDS - 5) % 2, 1, -1)
+    held = verdict(asked()["4b", "bit"], {arm: one, twin: other})
+    assert held.decision == "holds"
+
+
 def test_a_rise_with_the_dose() -> None:
     """Protects 4c: spreads that grow by more than δ hold, equal ones fail, falling ones fail."""
     question = spread("4c", "rise")

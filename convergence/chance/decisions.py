@@ -59,6 +59,15 @@ def _times(unit: float) -> Callable[[float], float]:
     return back
 
 
+def _root_beside(unit: float) -> Callable[[float], float]:
+    """From a square less that of a unit."""
+
+    def back(value: float) -> float:
+        return value if math.isnan(value) else math.sqrt(max(value + unit**2, 0.0))
+
+    return back
+
+
 def _log(value: float, unit: float) -> float:
     """The logarithm of a spread as a multiple of what it is held against."""
     return math.log(max(value / unit, LEAST)) if unit > 0 else math.nan
@@ -105,21 +114,23 @@ def _bit(history: History, question: Question) -> Sample:
     table, trials = _finished(history, (*question.arms, *question.against))
     one, other = table
     margin = question.claim.margin
+    unit = margin if question.measure == "bit" else AS_A_SEED
 
-    def against_margin(index: Index) -> float:
-        return _log(twin_sd(one[index], other[index]), margin)
+    def spread(index: Index) -> float:
+        """By one bit, in units of what it is held against."""
+        seeds = 1.0 if question.measure == "bit" else pooled_sd(table[:, index])
+        return twin_sd(one[index], other[index]) / seeds if seeds > 0 else math.nan
 
-    def against_seeds(index: Index) -> float:
-        seeds = pooled_sd(table[:, index])
-        return _log(twin_sd(one[index], other[index]), AS_A_SEED * seeds)
+    # Where some pairs do not differ at all, a single other one can make the whole spread, and the
+    # logarithm of what is left without it has no bound. Squares are means of pairs: they have one.
+    squares = bool(np.any(one == other))
 
-    statistic = against_margin if question.measure == "bit" else against_seeds
-    return Sample(
-        pseudo_values(statistic, table.shape[1]),
-        trials,
-        NO_MARGIN,
-        _times(margin if question.measure == "bit" else AS_A_SEED),
-    )
+    def statistic(index: Index) -> float:
+        value = spread(index)
+        return value**2 - unit**2 if squares else _log(value, unit)
+
+    back = _root_beside(unit) if squares else _times(unit)
+    return Sample(pseudo_values(statistic, table.shape[1]), trials, NO_MARGIN, back)
 
 
 def _growth(history: History, question: Question) -> Sample:
@@ -207,7 +218,8 @@ def decide(history: History, asked: Sequence[Question | Asked]) -> Told:
     """Every claim with its verdict, in the given order; None for one that could not be asked.
 
     Claims are corrected within their family. A spread enters by its jackknife's pseudo-values; one
-    that is held against something by its logarithm, of which Student's interval is closer.
+    that is held against something by its logarithm, of which Student's interval is closer; one
+    bit's by its square where some pairs do not differ.
     """
     families: dict[str, list[Question]] = {}
     for one in asked:
