@@ -296,7 +296,7 @@ def table(count: int, folder: Path) -> Iterator[str]:
             was: list[str] = []
             wrong = survived(moment, told, mine, was.append)
             good += not wrong
-            inside += any("checkpoints" in text for text in was)
+            inside += any("writing checkpoints/" in text for text in was)
             yield f"| {told.study.name} | {moment} | {'; '.join(was)} | {len(wrong)} |"
             if wrong:
                 yield f"\n{wrong}\n"
