@@ -127,7 +127,9 @@ def guarded(
         sys.stdout.flush()
         return DONE
     except UserError as error:
-        say(f"{name}: {error}")
+        # Scripts that begin no study take their folders without a flag.
+        flagless = workdir is None and error.field == "workdir"
+        say(f"{name}: {error.sentence if flagless else error}")
         return MISTAKE
     except KeyboardInterrupt:
         if workdir is None:

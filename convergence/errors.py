@@ -20,9 +20,13 @@ class UserError(Exception):
         super().__init__(message)
         self.field = field
 
+    @property
+    def sentence(self) -> str:
+        """The message without the flag: for a note, or for a program that has no such flag."""
+        return super().__str__()
+
     def __str__(self) -> str:
-        message = super().__str__()
-        return f"--{self.field}: {message}" if self.field else message
+        return f"--{self.field}: {self.sentence}" if self.field else self.sentence
 
 
 def unknown_name(value: str, valid: Iterable[str], field: str, what: str = "name") -> UserError:

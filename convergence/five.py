@@ -10,6 +10,7 @@ from typing import Any
 
 from convergence import appraisal, challenges, overview, spec, wording
 from convergence import laboratory as lab
+from convergence.analysis.telling import counted
 from convergence.analysis.verdict import Verdict
 from convergence.appraisal import Choice
 from convergence.challenges import TOPICS, Asked, Comparison, Design
@@ -215,7 +216,7 @@ def closing_text(laboratory: lab.Laboratory, outcome: Outcome, told: Mapping[str
         best + tables.text(gains, wording.CHOICE_HEADERS) if gains else "",
         "\n".join(note for note in notes if note),
         f"The five challenges on {laboratory.dataset.name}: {run.metric} ({higher} is better),"
-        f" margin {tables.number(run.margin)}, {lab.counted(run.num_seeds, 'seed')}\n"
+        f" margin {tables.number(run.margin)}, {counted(run.num_seeds, 'seed')}\n"
         + claims_text(outcome.told, primary=True),
         recommendation_text(outcome, run.metric),
     ]

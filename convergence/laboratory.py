@@ -16,6 +16,7 @@ import numpy as np
 
 from convergence import data, names, results, spec
 from convergence.analysis.arms import arm_summary
+from convergence.analysis.telling import counted
 from convergence.analysis.verdict import Claim
 from convergence.flags import Options
 from convergence.history import History
@@ -187,11 +188,6 @@ def narrow(text: str) -> str:
         else:
             lines.append(line)
     return "\n".join(lines)
-
-
-def counted(count: int, what: str) -> str:
-    """A count with its noun: "1 arm", "2 arms"."""
-    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def opening_command(path: Path) -> str:

@@ -80,6 +80,32 @@ class Replay:
         return provenance.drift(then, here)
 
 
+def trial_named(told: str, study: StudySpec, folder: Path, flag: str) -> int:
+    """A trial's index from what a user gives: an index, or ``ARM/SEED``.
+
+    Args:
+        told: what the user gave.
+        study, folder: the study that has the trial, and where it is.
+        flag: the flag that it was given with.
+
+    Raises:
+        UserError: there is no such trial.
+    """
+    arms, first = study.arms, study.run.first_replica
+    count = len(arms) * study.run.num_seeds
+    if told.isdecimal() and int(told) < count:
+        return int(told)
+    places = {f"{arms[k % len(arms)].name}/{first + k // len(arms)}": k for k in range(count)}
+    if told in places:
+        return places[told]
+    last = f"0 to {count - 1}" if count > 1 else "0"
+    raise UserError(
+        f"there is no trial {told!r} in {folder}; give {last}, or an arm and a seed, such as "
+        f"{arms[0].name}/{first}.",
+        flag,
+    )
+
+
 def open_replay(folder: Path, own: Mapping[str, str] | None = None) -> Replay:
     """The study in a folder, ready to be trained again.
 

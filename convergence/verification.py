@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from convergence import names, randomness
+from convergence.analysis.telling import counted
 from convergence.replay import Replay, Retrainer, differing
 from convergence.reporting import certificate as certificates
 from convergence.reporting import files, provenance
@@ -137,7 +138,8 @@ class Verifier:
                 wrong.append(f"trial {trial} ({self.replay.name(trial)}): {', '.join(records)}")
         if wrong:
             return Check(name, statement, "differs", "; ".join(wrong))
-        told = f"{len(self.trials)} of {self.replay.count} trials: every digest is the same"
+        many = f"{len(self.trials)} of {counted(self.replay.count, 'trial')}"
+        told = f"{many}: every digest is the same"
         return Check(name, statement, "verified", told)
 
     def alone(self) -> Check:
@@ -254,7 +256,7 @@ class Verifier:
             if moved != [source]:
                 told = f"turning {source} moved {', '.join(moved) or 'nothing'}"
                 return Check("streams", statement, "differs", told)
-        told = f"the keys of all {len(names.SOURCES)} sources for {len(replicas)} seeds"
+        told = f"the keys of all {len(names.SOURCES)} sources for {counted(len(replicas), 'seed')}"
         return Check("streams", statement, "verified", told)
 
 
@@ -271,7 +273,8 @@ def sentence(replay: Replay, trials: Sequence[int], checks: Sequence[Check]) -> 
         if said[status]:
             parts.append(f"{status}: {', '.join(said[status])}")
     if left := replay.count - len(trials):
-        parts.append(f"{left} of {replay.count} trials were not trained again")
+        verb = "was" if left == 1 else "were"
+        parts.append(f"{left} of {replay.count} trials {verb} not trained again")
     return "; ".join(parts) + "."
 
 

@@ -50,6 +50,7 @@ REPEATED = (
     ("python", "PATH", "another environment's interpreter (may be repeated)"),
     ("xla_flag", "FLAG", "a flag of XLA's (may be repeated: all at once)"),
 )
+ONE_CONDITION = ("threads", "devices", "precision", "xla_flag")
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
@@ -89,6 +90,8 @@ def check(told: argparse.Namespace) -> None:
         raise unknown_name(told.precision, PRECISIONS, "precision", "precision")
     alone = ("all", "python", "threads", "devices", "precision", "xla_flag", "sample", "keep")
     given = [name for name in alone if getattr(told, name)]
+    if told.all and (one := [name for name in ONE_CONDITION if getattr(told, name)]):
+        raise UserError("names one condition; --all tries its own. Leave one of them out.", one[0])
     if told.other and given:
         raise UserError("changes how one study is trained again; leave the other out.", given[0])
     if not told.other and (told.arm or told.other_arm or told.metric):
@@ -120,7 +123,7 @@ def rerun(told: argparse.Namespace) -> None:
     try:
         evaluate(replay, study, folder, own)
     except UserError as error:  # no params kept: the retrained study is worth having
-        command.say(f"note: {error}")
+        command.say(f"note: {error.sentence}")
     if told.cause == "follow":
         from convergence.comparison import cause
 
@@ -185,7 +188,7 @@ def again(told: argparse.Namespace) -> None:
 
 def two(told: argparse.Namespace) -> None:
     """Two finished studies."""
-    from convergence.comparison.compared import compare, lines, wrapped
+    from convergence.comparison.compared import compare, further, lines, wrapped
     from convergence.comparison.side import Side
     from convergence.reporting import files
 
@@ -199,6 +202,8 @@ def two(told: argparse.Namespace) -> None:
     print("\n".join(lines(found)))
     if cause:
         print(wrapped(f"Rounding or bug? {cause['verdict']}: {cause['sentence']}"))
+    if command_line := further(found, {"model": told.model, "loss": told.loss}):
+        print(command_line)
 
 
 def cause_of(told: argparse.Namespace, a: Any, b: Any, found: Any) -> dict[str, Any]:

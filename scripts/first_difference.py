@@ -1,9 +1,12 @@
 """Says where two runs part: the first differing step, what differs there, and why.
 
-    python scripts/first_difference.py runs/a runs/b             # the first trials that differ
-    python scripts/first_difference.py runs/a runs/b --trial=3   # this one of both
-    python scripts/first_difference.py runs/a runs/b --trial_a=base/0 --trial_b=wide/0
-    python scripts/first_difference.py runs/a                    # a run, and itself now
+    python scripts/first_difference.py runs/a runs/b
+    python scripts/first_difference.py runs/a runs/b --trial=3
+    python scripts/first_difference.py runs/a runs/b --trial_a=a/0 --trial_b=b/0
+    python scripts/first_difference.py runs/a
+
+Two studies: of the first trials that differ, or of those that are named. One
+study: one of its trials, and the same trained here now.
 
 Fingerprints, chains and sketches that both left give the narrowest interval;
 within it both runs are trained again from their manifests, step by step, from
@@ -53,6 +56,8 @@ def main(told: argparse.Namespace) -> int:
     from convergence.difference import finding, sides, telling
     from convergence.reporting import files
 
+    if told.json and not Path(told.json).parent.is_dir():
+        raise UserError(f"there is no folder {Path(told.json).parent}.", "json")
     if told.trial and (told.trial_a or told.trial_b):
         raise UserError("contradicts --trial_a and --trial_b; give it alone, or those.", "trial")
     if bool(told.trial_a) != bool(told.trial_b) and told.b is not None:

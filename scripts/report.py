@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             print(f"Report: {page.write(folder)}")
         except UserError as error:
-            print(f"report: {str(error).removeprefix('--workdir: ')}", file=sys.stderr)
+            print(f"report: {error.sentence}", file=sys.stderr)
             status = MISTAKE
         except StorageError as error:
             print(f"report: {error}", file=sys.stderr)

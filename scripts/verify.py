@@ -32,7 +32,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     """The command line; a wrong one ends the process with status 2."""
     parser = command.Parser("verify", __doc__ or "")
     parser.add_argument("workdir", type=Path, help="folder of a finished study")
-    parser.add_argument("--trial", default="", help="indices of trials, 3 or 3,17")
+    parser.add_argument("--trial", default="", help="indices of trials, 3 or 3,17, or ARM/SEED")
     parser.add_argument("--sample", type=int, default=None, help="how many trials (default 4)")
     parser.add_argument("--model", default="", help="where your own model's file is, if it is one")
     parser.add_argument("--loss", default="", help="where your own loss' file is, if it is one")
@@ -43,20 +43,18 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def chosen(told: argparse.Namespace, count: int) -> list[int]:
+def chosen(told: argparse.Namespace, study: Any) -> list[int]:
     """The trials that --trial names; raises UserError for one that does not exist."""
+    from convergence.replay import trial_named
+
     if told.sample is not None and told.trial:
         raise UserError("contradicts --trial; give one of them.", "sample")
     if told.sample is not None and told.sample < 1:
         raise UserError("is a number of trials, 1 or more.", "sample")
-    trials = []
-    for text in filter(None, (part.strip() for part in told.trial.split(","))):
-        if not text.isdigit() or int(text) >= count:
-            raise UserError(f"there is no trial {text!r}; give 0 to {count - 1}.", "trial")
-        trials.append(int(text))
-    if told.trial and not trials:
+    named = [part.strip() for part in told.trial.split(",") if part.strip()]
+    if told.trial and not named:
         raise UserError("names no trial.", "trial")
-    return sorted(set(trials))
+    return sorted({trial_named(name, study.study, told.workdir, "trial") for name in named})
 
 
 def opened(told: argparse.Namespace) -> Any:
@@ -89,7 +87,7 @@ def main(told: argparse.Namespace) -> int:
 
     compilation_cache.enable(say=command.say)
     study = opened(told)
-    trials = chosen(told, study.count)
+    trials = chosen(told, study)
     if told.records:
         trainer = replay.Retrainer(study)
         arrays = replay.joined([trainer.run([trial]) for trial in trials])

@@ -110,7 +110,7 @@ def test_data_that_have_changed(folder: Path, trained: Path, verify: ModuleType)
     [
         (["--sample=0"], "--sample: is a number of trials, 1 or more"),
         (["--trial=,"], "--trial: names no trial"),
-        (["--trial=-1"], "--trial: there is no trial '-1'; give 0 to"),
+        (["--trial=-1"], "--trial: there is no trial '-1' in "),
         (["--trial=0", "--sample=1"], "--sample: contradicts --trial"),
         (["--model=x.py:net"], "--model: the study has no file of your own"),
     ],
@@ -123,6 +123,13 @@ def test_a_mistake_in_the_flags_leaves_the_certificate(
         verify.main(verify.parsed([str(folder), *flags]))
     assert said in str(error.value)
     assert left(folder)["verified"] is True
+
+
+def test_trials_are_named_as_the_other_scripts_name_them(folder: Path, verify: ModuleType) -> None:
+    """Protects a name told by one script from being refused by another: ARM/SEED is a trial."""
+    study = open_replay(folder)
+    name = f"{study.study.arms[0].name}/{study.study.run.first_replica}"
+    assert verify.chosen(verify.parsed([str(folder), f"--trial={name}, 1"]), study) == [0, 1]
 
 
 def test_a_newer_study_is_left_alone(folder: Path, verify: ModuleType) -> None:

@@ -175,12 +175,12 @@ def test_status_in_process(
     """Protects `guarded`, whose every ending must be one status and one told line."""
     handler = signal.getsignal(signal.SIGTERM)
 
-    def ends(error: BaseException | None) -> int:
+    def ends(error: BaseException | None, folder: Path | None = tmp_path) -> int:
         def main() -> None:
             if error is not None:
                 raise error
 
-        return command.guarded(main, "exp", tmp_path, ["--steps=1"])
+        return command.guarded(main, "exp", folder, ["--steps=1"])
 
     try:
         assert ends(None) == 0
@@ -193,6 +193,10 @@ def test_status_in_process(
         assert told.startswith("exp: --steps: wrong.\nexp: No space left (x).\n")
         assert "interrupted before it began" in told
         assert "--steps=1 --resume" in told
+        assert ends(UserError("there is no study.", "workdir")) == 2
+        assert ends(UserError("there is no study.", "workdir"), None) == 2  # has no such flag
+        told = capsys.readouterr().err
+        assert told == "exp: --workdir: there is no study.\nexp: there is no study.\n"
         assert ends(ZeroDivisionError()) == 1
         assert "Traceback" in capsys.readouterr().err
         with pytest.raises(KeyboardInterrupt):

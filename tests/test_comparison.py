@@ -14,7 +14,7 @@ import pytest
 from helpers import commands
 from helpers.finished import finished
 
-from convergence.comparison.compared import Compared, compare, lines
+from convergence.comparison.compared import Compared, compare, further, lines
 from convergence.comparison.side import Side
 from convergence.errors import UserError
 from convergence.reporting import files
@@ -70,7 +70,7 @@ def test_a_study_trained_again_is_the_same(home: Path, tmp_path: Path) -> None:
     told = against(home, other)
     assert told.verdict == "same bits"
     assert [arm.bits.same for arm in told.arms] == [4, 4]
-    assert any("4 seeds are in both" in line for line in told.aligned.told)
+    assert any("4 seeds in both" in line for line in told.aligned.told)
     assert all(one.distance.largest == 0 for one in told.arms)
     assert not [one for one in told.aligned.differences if one.kind == "conditions"]
 
@@ -125,6 +125,8 @@ def test_a_hyperparameter_is_named_and_measured(home: Path, tmp_path: Path) -> N
     assert base.agreement is not None
     assert base.agreement.ratio.estimate > 0
     assert base.verdict in ("equivalent", "different", "undecided")
+    command = further(told, {"model": "", "loss": "my own.py:loss"})
+    assert command.endswith(f"first_difference.py {home / 'first'} {other} '--loss=my own.py:loss'")
     assert base.shift.difference.estimate == pytest.approx(base.means[1] - base.means[0])
 
 
@@ -136,6 +138,8 @@ def test_other_seeds_are_not_paired(home: Path, tmp_path: Path) -> None:
     told = compare(Side(first), Side(other))
     assert not told.aligned.paired
     assert "roots differ (0, 5)" in told.aligned.told[0]
+    assert "  bits: not compared, as seeds are not paired." in lines(told)
+    assert not further(told, {})  # no pair of trials is there to be followed
     base = told.arms[0]
     assert base.bits.same is None
     assert base.shift.n == (8, 7)
@@ -233,6 +237,7 @@ def test_damaged_records(home: Path, copy: Path) -> None:
     assert told.arms[0].bits.same is None
     assert told.verdict != "same bits"
     assert any("bits are unknown" in line and "damaged" in line for line in told.missing)
+    assert not any(line.endswith("..") or "--workdir" in line for line in lines(told))
     path.unlink()
     assert any("missing" in line for line in against(home, copy).missing)
     (copy / "predictions.npz").write_bytes(b"nonsense")

@@ -276,6 +276,7 @@ def test_the_command(study: Path) -> None:
         (["--threads=-2"], "--threads: is a number"),
         (["--metric=accuracy"], "--metric: is for two studies"),
         (["--other_arm=x"], "--other_arm: is for two studies"),
+        (["--all", "--threads=2"], "--threads: names one condition; --all tries its own"),
         (["other", "--all"], "--all: changes how one study is trained again"),
     ],
 )
@@ -295,7 +296,7 @@ def test_contradictions(flags: list[str], said: str) -> None:
     ("flags", "said"),
     [
         (["--python=/bin/ls"], "--python: /bin/ls is no Python"),
-        (["."], "--workdir: there is no study in ."),
+        (["."], "there is no study in ."),
     ],
 )
 def test_mistakes(study: Path, flags: list[str], said: str) -> None:

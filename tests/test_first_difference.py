@@ -184,7 +184,16 @@ def test_missing_and_damaged(
     (folder / "b" / "fingerprints.npz").write_bytes(b"PK")
     told = " ".join(said(script, capsys, str(folder / "a"), str(folder / "b")).split())
     assert "B is compared without its records" in told
+    assert "--workdir" not in told  # the script has no such flag
     assert "Cause: data rows." in told
+
+
+def test_one_trial_given_twice(base: Path) -> None:
+    """Protects whoever names one folder twice from taking that for a check of the run."""
+    side = sides.open_side(base / "a")
+    told = finding.of_sides(side, side, 0, 0)
+    assert told.same
+    assert any("leave B out" in note for note in told.notes)
 
 
 def test_data_that_have_changed(
@@ -221,6 +230,7 @@ def test_what_is_refused(folder: Path, base: Path, script: ModuleType, tmp_path:
         ((a, a, "--trial=0", "--trial_b=1"), "--trial: contradicts"),
         ((a, "--trial_b=1"), "there is no second study"),
         ((a, str(tmp_path)), "there is no study in"),
+        ((a, a, f"--json={tmp_path / 'no' / 'x.json'}"), "--json: there is no folder"),
     ):
         with pytest.raises(UserError, match=match):
             script.main(script.parsed(list(arguments)))

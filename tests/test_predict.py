@@ -161,7 +161,7 @@ def test_mistakes(houses: Path, tmp_path: Path) -> None:
     few = put(tmp_path, "size,kind\n1,a\n", "few.csv")
     there = put(tmp_path, "mine", "there.csv")
     cases = [
-        ((tmp_path / "none", data), "--workdir: there is no study in"),
+        ((tmp_path / "none", data), "there is no study in"),
         ((study, f"--data_path={few}"), '--data_path: few.csv: lacks the column "rooms"'),
         ((study, "--data_path=none.csv"), "--data_path: there is no file none.csv."),
         ((study, data, "--arm=bas"), "--arm: unknown arm 'bas'; did you mean 'base'?"),

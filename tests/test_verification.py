@@ -253,8 +253,10 @@ def test_script(folder: Path) -> None:
     assert told["trials"] == [0, 4]
     assert {check["status"] for check in told["checks"]} == {"verified"}
     assert max(map(len, done.stdout.splitlines()[:-1])) <= 80  # the last names the folder
-    for wrong, said in ((["--trial=9"], "--trial: there is no trial '9'; give 0 to 8."),
-                        (["--trial=0", "--sample=2"], "contradicts --trial")):  # fmt: skip
+    for wrong, said in (
+        (["--trial=9"], f"--trial: there is no trial '9' in {folder}; give 0 to 8, or an arm"),
+        (["--trial=0", "--sample=2"], "contradicts --trial"),
+    ):
         refused = script(str(folder), *wrong)
         assert refused.returncode == 2
         assert said in refused.stderr

@@ -13,8 +13,8 @@ Unit = Literal["seed", "pair of twins", "pair of seeds"]
 SIGNS = ("diverges", "control diverges", "one of a pair diverges")  # reasons of the exact test
 
 
-def counted(count: int, unit: Unit) -> str:
-    """A number of units: "1 seed", "3 pairs of twins"."""
+def counted(count: int, unit: str) -> str:
+    """A count with its noun: "1 seed", "2 arms", "3 pairs of twins"."""
     first, _, rest = unit.partition(" ")
     return f"{count} {first}{'s' * (count != 1)}{' ' * bool(rest)}{rest}"
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from convergence import losses, spec
+from convergence.analysis.telling import counted
 from convergence.comparison.side import SPLITS, Side
 from convergence.errors import UserError, unknown_name
 from convergence.reporting import provenance
@@ -207,8 +208,8 @@ def _replicas(
     left = [len(one) - len(common) for one in own]
     if any(left):
         told.append(
-            f"{len(common)} seeds are in both; {left[0]} of the first and {left[1]} of the second "
-            "study are left out"
+            f"{counted(len(common), 'seed')} in both; left out: {left[0]} of the first and "
+            f"{left[1]} of the second study"
         )
     return (common, common), True
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from convergence.analysis.power import CAP
 from convergence.analysis.shift import Word
 from convergence.analysis.statistics import Interval
+from convergence.analysis.telling import counted
 from convergence.comparison.alignment import Aligned, Difference, align
 from convergence.comparison.arms import ArmComparison, compare_arm
 from convergence.comparison.side import Side
@@ -171,6 +173,22 @@ def lines(told: Compared) -> Iterable[str]:
         yield from _of_arm(arm, told)
     for one in (*aligned.told, *told.missing):
         yield wrapped(f"note: {one}.")
+    if any("[same]" in text for arm in told.arms for text in row(arm)):
+        yield "[same]: equal in every seed."
+
+
+def further(told: Compared, own: Mapping[str, str]) -> str:
+    """The command that finds where two studies part, and why; "" where no trial of theirs does.
+
+    Args:
+        own: where files of the user's are, by flag; "" for none.
+    """
+    parted = [a for a in told.arms if a.bits.same is not None and a.bits.same < a.bits.of]
+    if not any(arm.arm == arm.other for arm in parted):
+        return ""
+    flags = [f"--{name}={path}" for name, path in own.items() if path]
+    command = shlex.join(["python", "scripts/first_difference.py", *told.folders, *flags])
+    return f"Where they part, and why: {command}"
 
 
 def _of_arm(arm: ArmComparison, told: Compared) -> Iterable[str]:
@@ -204,7 +222,12 @@ def _of_arm(arm: ArmComparison, told: Compared) -> Iterable[str]:
 
 def _bits_sentence(arm: ArmComparison) -> str:
     told, apart = arm.bits, arm.distance
-    parts = [f"{bits(arm)} trials have the same bits" if told.same is not None else "bits: unknown"]
+    if not arm.shift.paired:
+        parts = ["bits: not compared, as seeds are not paired"]
+    elif told.same is None:
+        parts = ["bits: unknown"]
+    else:
+        parts = [f"{told.same} of {counted(told.of, 'trial')} the same in bits"]
     if told.step:
         parts.append(f"the first digest that differs is that of step {told.step}")
     if told.only_told:

@@ -121,7 +121,7 @@ class Side:
         try:
             return read_digests(self.saved, self.count)
         except UserError as error:
-            self.missing.append(f"its bits are unknown: {Exception.__str__(error)}")
+            self.missing.append(f"its bits are unknown: {error.sentence.rstrip('.')}")
             return None
 
     @cached_property

@@ -197,8 +197,10 @@ def of_sides(a: Side, b: Side | None, one: int, other: int) -> Finding:
         if a.count > 1:
             notes.append(f"This is one of {a.count} trials; scripts/verify.py takes several.")
         if not a.replayable or a.records is None:
-            raise UserError(" ".join(notes), "workdir")
+            raise UserError(f"nothing is left to compare: {' '.join(notes)}", "workdir")
         return dataclasses.replace(with_itself(opener.run(a, one)), notes=tuple(notes))
+    if one == other and a.saved.workdir.root.resolve() == b.saved.workdir.root.resolve():
+        notes.append("A and B are one trial of one folder; leave B out to train it again now.")
     if a.dataset is not None and b.dataset is not None and a.replayable and b.replayable:
         if told := sides.rows_between(a.dataset, b.dataset):
             notes.append(told)

@@ -83,17 +83,7 @@ class Side:
         Raises:
             UserError: there is no such trial.
         """
-        if told.isdigit() and int(told) < self.count:
-            return int(told)
-        places = {f"{arm}/{seed}": k for k in range(self.count) for arm, seed in [self.place(k)]}
-        if told in places:
-            return places[told]
-        first = f"{self.study.arms[0].name}/{self.study.run.first_replica}"
-        raise UserError(
-            f"there is no trial {told!r} in {self.saved.workdir.root}; give 0 to "
-            f"{self.count - 1}, or an arm and a seed, such as {first}.",
-            flag,
-        )
+        return replay.trial_named(told, self.study, self.saved.workdir.root, flag)
 
     @functools.cached_property
     def _lengths(self) -> list[int]:
@@ -151,7 +141,7 @@ def open_side(folder: Path, own: Mapping[str, str] | None = None) -> Side:
     try:
         records = replay.read_digests(saved, len(study.arms) * study.run.num_seeds)
     except UserError as error:
-        damaged = str(error)
+        damaged = error.sentence
     return Side(saved, study, dataset, changed, records, damaged)
 
 

@@ -106,9 +106,9 @@ def _why(finding: Finding, apart: Changes, conditions: Changes) -> list[str]:
         lines = ["Cause: not shown by a swap."]
         if cause is not None and cause.tried:
             lines.append(wrapped(f"What differs there: {', '.join(cause.tried)}."))
-    for title, changes in (("spec", apart), ("conditions", conditions)):
+    for title, changes in (("Specs", apart), ("Conditions", conditions)):
         if changes:
-            lines.append(f"In which the {title} of A and B differ:")
+            lines.append(f"{title} of A and B differ in:")
             lines += [
                 wrapped(f"  {field}: {_short(was)} / {_short(now)}", "    ")
                 for field, was, now in changes[:MOST]
