@@ -119,11 +119,13 @@ def open_replay(folder: Path, own: Mapping[str, str] | None = None) -> Replay:
     """
     saved = Saved.open(Workdir.open(folder))
     study = with_own_files(saved, own or {})
-    dataset = data.load(study.setting.data)
+    try:
+        dataset = data.load(study.setting.data)
+    except UserError as error:  # its flag was the study's: who opens it has none
+        told = f"the data of the study in {folder} cannot be read: {error.sentence}"
+        raise UserError(told) from error
     if told := changed_data(saved, dataset):
-        raise UserError(
-            f"{told}; restore them, or train a new study on them and compare the two.", "data_path"
-        )
+        raise UserError(f"{told}; restore them, or train a new study on them and compare the two.")
     count = len(study.arms) * study.run.num_seeds
     return Replay(saved, study, dataset, scored_on_test(saved), read_digests(saved, count))
 

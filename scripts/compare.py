@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -81,7 +82,7 @@ def check(told: argparse.Namespace) -> None:
     """Raises UserError for flags that contradict each other or make no sense."""
     from convergence.comparison.conditions import PRECISIONS
 
-    if told.margin < 0:
+    if not 0 <= told.margin < math.inf:
         raise UserError("is a difference in the metric's unit, above 0.", "margin")
     for name in ("sample", "threads", "devices"):
         if getattr(told, name) < 0:

@@ -52,6 +52,10 @@ def chosen(told: argparse.Namespace, study: Any) -> list[int]:
     if told.sample is not None and told.sample < 1:
         raise UserError("is a number of trials, 1 or more.", "sample")
     named = [part.strip() for part in told.trial.split(",") if part.strip()]
+    arms = {arm.name for arm in study.study.arms}
+    arm, _, seed = told.trial.rpartition("/")
+    if arm in arms and seed.isdecimal():  # an arm's name may hold commas
+        named = [told.trial]
     if told.trial and not named:
         raise UserError("names no trial.", "trial")
     return sorted({trial_named(name, study.study, told.workdir, "trial") for name in named})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import shutil
@@ -20,7 +21,7 @@ from convergence.replay import open_replay
 from convergence.report import page
 from convergence.reporting import certificate, files
 from convergence.reporting.workdir import Workdir
-from convergence.spec import DataSpec
+from convergence.spec import Arm, DataSpec
 from convergence.verification import Check, Verifier
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "verify.py"
@@ -100,8 +101,13 @@ def test_data_that_have_changed(folder: Path, trained: Path, verify: ModuleType)
     try:
         with pytest.raises(UserError, match="not those of the study"):
             verify.main(verify.parsed([str(folder), "--trial=0"]))
+        rows.unlink()
+        with pytest.raises(UserError) as told:
+            verify.main(verify.parsed([str(folder), "--trial=0"]))
     finally:
         rows.write_bytes(before)
+    said = f"the data of the study in {folder} cannot be read: there is no file {rows}."
+    assert str(told.value) == said  # it names no flag: verify has none for data
     assert left(folder)["verified"] is False
 
 
@@ -130,6 +136,9 @@ def test_trials_are_named_as_the_other_scripts_name_them(folder: Path, verify: M
     study = open_replay(folder)
     name = f"{study.study.arms[0].name}/{study.study.run.first_replica}"
     assert verify.chosen(verify.parsed([str(folder), f"--trial={name}, 1"]), study) == [0, 1]
+    named = dataclasses.replace(study.study, arms=(Arm("schedule=0:1,10:.1"),))
+    study = dataclasses.replace(study, study=named)
+    assert verify.chosen(verify.parsed(["x", "--trial=schedule=0:1,10:.1/1"]), study) == [1]
 
 
 def test_a_newer_study_is_left_alone(folder: Path, verify: ModuleType) -> None:

@@ -272,6 +272,7 @@ def test_the_command(study: Path) -> None:
     ("flags", "said"),
     [
         (["--margin=-1"], "--margin: is a difference"),
+        (["--margin=nan"], "--margin: is a difference"),
         (["--precision=bf17"], "--precision: unknown precision 'bf17'; did you mean 'bfloat16'"),
         (["--threads=-2"], "--threads: is a number"),
         (["--metric=accuracy"], "--metric: is for two studies"),

@@ -242,7 +242,9 @@ def test_what_is_refused(folder: Path, base: Path, script: ModuleType, tmp_path:
     told["spec"]["arms"][0]["name"] = "x"
     told["spec"]["arms"][1]["name"] = "y"
     path.write_text(json.dumps(told))
-    with pytest.raises(UserError, match=r"no arm and seed in common \(they differ in .*--trial_a"):
+    with pytest.raises(
+        UserError, match=r"in common: A has .* B x, y .*--trial_a=\S+ --trial_b=x/0\.$"
+    ):
         finding.pair(*(sides.open_side(folder / name) for name in "ab"))
 
 

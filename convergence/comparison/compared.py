@@ -227,7 +227,7 @@ def _bits_sentence(arm: ArmComparison) -> str:
     elif told.same is None:
         parts = ["bits: unknown"]
     else:
-        parts = [f"{told.same} of {counted(told.of, 'trial')} the same in bits"]
+        parts = [f"same bits in {told.same} of {counted(told.of, 'trial')}"]
     if told.step:
         parts.append(f"the first digest that differs is that of step {told.step}")
     if told.only_told:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from convergence.analysis.telling import counted
 from convergence.comparison.audit import Audit, Outcome
 from convergence.comparison.compared import shifted, wrapped
 from convergence.reporting import latex, tables
@@ -59,9 +60,9 @@ def verdict(one: Outcome, arm: str, word: str) -> str:
 def notes(audit: Audit) -> list[str]:
     """Sentences below the table."""
     legend = (
-        f"Each condition against {audit.baseline}, {audit.seeds} seeds; churn: rows with another"
-        " class (regression: rms difference) at the same seed; seeds': between two seeds; eval."
-        " alone: the saved params evaluated there, nothing trained."
+        f"Each condition against {audit.baseline}, {counted(audit.seeds, 'seed')}; churn: rows with"
+        " another class (regression: rms difference) at the same seed; seeds': between two seeds;"
+        " eval. alone: the saved params evaluated there, nothing trained."
     )
     found = [legend, "No compiled program was kept or read from disk."]
     if any("[same]" in cell for line in rows(audit) for cell in line):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from convergence.errors import UserError
 from convergence.reporting import provenance
 
 OF_BITS = ("seed", "lanes")  # of how a study is run: what may reach a trial's bits
+_MOST_ARMS = 5  # arms told by name
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,16 +130,7 @@ def pair(a: Side, b: Side) -> tuple[int, int]:
     """
     both = sides.pairs(a, b)
     if not both:
-        apart = "; ".join(
-            f"{field}: {was!r} / {now!r}" for field, was, now in _studies_apart(a, b)[:4]
-        )
-        raise UserError(
-            f"the studies have no arm and seed in common (they differ in {apart}); name two trials "
-            f"with --trial_a (of {', '.join(arm.name for arm in a.study.arms)}) and --trial_b (of "
-            f"{', '.join(arm.name for arm in b.study.arms)}), such as {a.study.arms[0].name}/"
-            f"{a.study.run.first_replica}.",
-            "trial_a",
-        )
+        raise UserError(_nothing_in_common(a, b), "trial_a")
     for one, other in both:
         told = known(a.records_of(one), b.records_of(other), a.steps(one), b.steps(other))
         if told is None:
@@ -147,8 +140,24 @@ def pair(a: Side, b: Side) -> tuple[int, int]:
     return both[0]
 
 
-def _studies_apart(a: Side, b: Side) -> list[tuple[str, Any, Any]]:
-    return spec.differences(spec.to_json(a.saved.study), spec.to_json(b.saved.study))
+def _nothing_in_common(a: Side, b: Side) -> str:
+    """Two studies' arms and seeds, what else they differ in, and the flags that name two trials."""
+
+    def has(side: Side) -> str:
+        arms, (_, last) = side.study.arms, side.place(side.count - 1)
+        named = ", ".join(arm.name for arm in arms[:_MOST_ARMS])
+        more = f" and {len(arms) - _MOST_ARMS} more" if len(arms) > _MOST_ARMS else ""
+        return f"{named}{more} (seeds {side.study.run.first_replica} to {last})"
+
+    told = spec.differences(spec.to_json(a.saved.study), spec.to_json(b.saved.study))
+    fields = [field for field, _, _ in told if field not in ("name", "question", "arms")]
+    further = f"; they differ in {', '.join(fields)} too" if fields else ""
+    names = ["{}/{}".format(*side.place(0)) for side in (a, b)]
+    flags = shlex.join([f"--trial_a={names[0]}", f"--trial_b={names[1]}"])
+    return (
+        f"the studies have no arm and seed in common: A has {has(a)}, B {has(b)}{further}. Name a "
+        f"trial of each, such as {flags}."
+    )
 
 
 def apart_in(a: Side, b: Side, one: int, other: int) -> list[tuple[str, Any, Any]]:

@@ -135,7 +135,8 @@ def open_side(folder: Path, own: Mapping[str, str] | None = None) -> Side:
         dataset = data.load(study.setting.data)
         changed = changed or replay.changed_data(saved, dataset)
     except (UserError, OSError) as error:
-        changed = f"the data of the study in {folder} cannot be read ({error})"
+        why = error.sentence.rstrip(".") if isinstance(error, UserError) else error
+        changed = f"the data of the study in {folder} cannot be read ({why})"
     records: Mapping[str, np.ndarray] | None = None
     damaged = ""
     try:
