@@ -281,9 +281,9 @@ RECOMMENDED = "recommended"
 NO_MARGIN = 1e-12  # a claim's margin is above 0; this one is below any score's resolution
 
 
-def confirmation_arms(choice: Choice) -> tuple[Arm, ...]:
+def confirmation_arms(changes: tuple[tuple[str, Any], ...]) -> tuple[Arm, ...]:
     """The default, and the recommended setting beside it."""
-    return (Arm(DEFAULT), Arm(RECOMMENDED, choice.changes))
+    return (Arm(DEFAULT), Arm(RECOMMENDED, changes))
 
 
 def confirmation_claim(run: RunSpec) -> Claim:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convergence import appraisal, challenges, overview, spec, wording
+from convergence import appraisal, challenges, confirmation, overview, spec, wording
 from convergence import laboratory as lab
 from convergence.analysis.telling import counted
 from convergence.analysis.verdict import Verdict
@@ -17,14 +15,11 @@ from convergence.challenges import TOPICS, Asked, Comparison, Design
 from convergence.data import Dataset
 from convergence.flags import Options
 from convergence.history import History
-from convergence.reporting import provenance, tables
-from convergence.spec import StudySpec
-from convergence.study import resolve
+from convergence.reporting import tables
 from convergence.training.blocks import Want
 
 QUESTION = "Which of the five challenges does training on this data meet, and what should change?"
 FURTHER = " What leads is then combined, and the best confirmed: up to a third more."
-FEWEST_TO_CONFIRM = 16  # seeds of the confirmation, at least, unless the study has very few
 Told = Sequence[tuple[Comparison | Asked, Verdict | None]]
 
 
@@ -65,10 +60,6 @@ def run(options: Options) -> None:
         if laboratory is None:
             return
         outcome = investigate(laboratory, made[0])
-        if outcome.pick and outcome.verdict and outcome.verdict.decision == "holds":
-            flag_lines = "\n".join(flags_of(outcome.pick))
-            text = f"{options.flagfile_text().rstrip()}\n{flag_lines}\n"
-            laboratory.workdir.write_text("recommended.txt", text)
         told = summary(outcome)
         laboratory.close(told, closing_text(laboratory, outcome, told))
 
@@ -83,59 +74,14 @@ def investigate(laboratory: lab.Laboratory, design: Design) -> Outcome:
     arms = appraisal.combinations(choices)
     if arms:
         question = "Do the changes that led alone lead together?"
-        combined = nested(laboratory, "combination", question, arms, laboratory.study.run, Want())
+        combined = confirmation.nested(
+            laboratory, "combination", question, arms, laboratory.study.run, Want()
+        )
     pick, weighed = appraisal.candidate(history, choices, combined)
     verdict = None
     if pick:
-        run = laboratory.study.run
-        seeds = 2 * run.num_seeds if run.num_seeds < 4 else max(run.num_seeds, FEWEST_TO_CONFIRM)
-        unused = dataclasses.replace(
-            run, first_replica=run.first_replica + run.num_seeds, num_seeds=seeds
-        )
-        question = "Does the recommended setting beat the default on unused seeds and test rows?"
-        arms = appraisal.confirmation_arms(pick)
-        tested = nested(laboratory, "confirmation", question, arms, unused, Want(test=True))
-        verdict = appraisal.confirm(tested)
+        verdict = confirmation.confirm(laboratory, pick.changes)
     return Outcome(history, told, choices, weighed, pick, verdict)
-
-
-def nested(
-    laboratory: lab.Laboratory,
-    name: str,
-    question: str,
-    arms: tuple[spec.Arm, ...],
-    run: spec.RunSpec,
-    want: Want,
-) -> History:
-    """A further study inside the workdir, in the programs of the main one."""
-    study = laboratory.study
-    further = StudySpec(f"{study.name}/{name}", question, study.setting, run, arms, study.arms)
-    further = resolve(spec.validate(further), laboratory.dataset)
-    claims = [appraisal.confirmation_claim(run).to_json()] if want.test else []
-    child = laboratory.workdir.child(
-        name,
-        spec.to_json(further),
-        provenance.collect(laboratory.dataset.digest, lab.user_files(study)),
-        allow_drift=laboratory.options.allow_drift,
-        claims=claims,
-    )
-    with child:
-        history = laboratory.conduct(further, child, name, want)
-        split = "test" if want.test else "validation"
-        rows = lab.arm_table(history, run.metric, split)
-        verdicts = [appraisal.confirm(history).to_json()] if want.test else []
-        child.write_json("summary.json", {"arms": rows, "verdicts": verdicts})
-        if not child.finished:
-            child.mark("finished")
-        laboratory.workdir.messages += [f"{name}: {message}" for message in child.messages]
-    return history
-
-
-def flag_value(value: Any) -> str:
-    """A field's value as its flag takes it."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return shlex.quote(f"{value:.6g}" if isinstance(value, float) else str(value))
 
 
 def _line(one: Comparison | Asked, verdict: Verdict | None) -> tuple[str, str, str, str]:
@@ -158,12 +104,7 @@ def claims_text(told: Told, primary: bool) -> str:
     return f"{tables.text(lines, wording.HEADERS)}\n{wording.legend(verdicts)}"
 
 
-def flags_of(choice: Choice) -> list[str]:
-    """The flags that make this choice."""
-    return [f"--{name}={flag_value(value)}" for name, value in choice.changes]
-
-
-def recommendation_text(outcome: Outcome, metric: str) -> str:
+def recommendation_text(outcome: Outcome) -> str:
     """What to change, and whether it stood the test."""
     pick, verdict = outcome.pick, outcome.verdict
     if not outcome.choices:
@@ -176,20 +117,7 @@ def recommendation_text(outcome: Outcome, metric: str) -> str:
             "Recommended: keep the default setting. No change led it on validation rows by\n"
             "a standard error (seeds and rows); nothing was confirmed, no test row was read."
         )
-    effect = tables.estimate(verdict.effect, verdict.low, verdict.high)
-    seeds = f"{verdict.n} of {verdict.seeds}" if verdict.n < verdict.seeds else str(verdict.n)
-    told = (
-        f"  {metric} {effect} against the default,\n"
-        f"  on test rows with {seeds} unused seeds (interval: {verdict.speaks_of})"
-    )
-    setting = "\n    ".join(textwrap.wrap(" ".join(flags_of(pick)), 74, break_long_words=False))
-    if verdict.decision == "holds":
-        return f"Recommended, confirmed:\n    {setting}\n{told}"
-    why = f"{verdict.decision}{f', {verdict.reason}' if verdict.reason else ''}"
-    return (
-        f"Withdrawn ({why}):\n    {setting}\n{told}\n"
-        "  It led on validation rows but was not confirmed: keep the default setting."
-    )
+    return confirmation.told(pick.changes, verdict)
 
 
 def closing_text(laboratory: lab.Laboratory, outcome: Outcome, told: Mapping[str, Any]) -> str:
@@ -218,7 +146,7 @@ def closing_text(laboratory: lab.Laboratory, outcome: Outcome, told: Mapping[str
         f"The five challenges on {laboratory.dataset.name}: {run.metric} ({higher} is better),"
         f" margin {tables.number(run.margin)}, {counted(run.num_seeds, 'seed')}\n"
         + claims_text(outcome.told, primary=True),
-        recommendation_text(outcome, run.metric),
+        recommendation_text(outcome),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -250,10 +178,9 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "not_applicable": asked,
         "choices": [_plain(choice) for choice in outcome.choices],
         "weighed": [_plain(choice) for choice in outcome.weighed],
-        "recommendation": {
-            "setting": outcome.pick.arm if outcome.pick else None,
-            "flags": flags_of(outcome.pick) if outcome.pick else [],
-            "decision": verdict.decision if verdict else "nothing to confirm",
-            "verdict": verdict.to_json() if verdict else None,
-        },
+        "recommendation": confirmation.summary(
+            outcome.pick.arm if outcome.pick else None,
+            outcome.pick.changes if outcome.pick else (),
+            verdict,
+        ),
     }

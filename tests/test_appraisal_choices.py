@@ -159,7 +159,7 @@ def test_the_candidate() -> None:
 def test_confirmation() -> None:
     """Protects the last word: the recommended arm against the default on test rows, in pairs."""
     choice = lead("init", "a", 0.3, init="orthogonal")
-    arms = appraisal.confirmation_arms(choice)
+    arms = appraisal.confirmation_arms(choice.changes)
     assert arms == (Arm(DEFAULT), Arm("recommended", choice.changes))
     for off, expected in (
         (-0.2, ("holds", "")),

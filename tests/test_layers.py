@@ -36,6 +36,7 @@ LEVELS = (
     ("command", "compilation_cache"),
     ("flags",),
     ("laboratory",),
+    ("confirmation",),
     ("five", "luck"),
 )
 HEIGHT = {part: level for level, parts in enumerate(LEVELS) for part in parts}
