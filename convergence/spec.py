@@ -93,28 +93,16 @@ class TrainSpec:
     )
     warmup: int = option(0, "steps of linear warm-up before the schedule", low=0)
     weight_decay: float = option(
-        0.0, "decay of weights (adamw, lion, muon and the like: decoupled)", low=0.0, traced=True
+        0.0, "decay of weights (adamw, lion: decoupled)", low=0.0, traced=True
     )
     momentum: float = option(
-        0.9,
-        "momentum (momentum, nesterov, muon, momo); decay of rmsprop",
-        low=0.0,
-        high=0.99999,
-        traced=True,
+        0.9, "momentum (also muon, momo); decay of rmsprop", low=0.0, high=0.99999, traced=True
     )
     beta1: float = option(
-        0.9,
-        "first moment's decay (adam and its kin, lion); mixture of schedule_free_*",
-        low=0.0,
-        high=0.99999,
-        traced=True,
+        0.9, "first moment's decay (adam…, lion, …)", low=0.0, high=0.99999, traced=True
     )
     beta2: float = option(
-        0.999,
-        "second moment's decay (adam and its kin, lion)",
-        low=0.0,
-        high=0.9999999,
-        traced=True,
+        0.999, "second moment's decay (adam…)", low=0.0, high=0.9999999, traced=True
     )
     # Not 0: a weight whose gradient is always 0 (a dead unit's) would get 0 / 0.
     epsilon: float = option(1e-8, "adam's and rmsprop's epsilon", low=1e-30, traced=True)

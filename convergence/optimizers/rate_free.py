@@ -10,7 +10,7 @@ the least loss and take 0, so that a negative loss stops them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from convergence.optimizers.plain import scale_by_adam
 from convergence.optimizers.rule import Array, Build, Hyper, PyTree, Rule, kernel_decay
 from convergence.packing import is_kernel
 
-Extra = optax.GradientTransformationExtraArgs
+Extra: TypeAlias = optax.GradientTransformationExtraArgs
 
 
 def _decayed(updates: PyTree, params: PyTree, share: Array) -> PyTree:
