@@ -48,7 +48,23 @@ CLASSIFICATION_LOSSES = (
 )
 REGRESSION_LOSSES = ("mse", "rmse", "mae", "huber", "log_cosh", "quantile")
 LOSSES = CLASSIFICATION_LOSSES + REGRESSION_LOSSES
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "lion")
+# Meant to run without a tuned rate, at the one that their documentation gives.
+RATE_FREE = {
+    "prodigy": 1.0,
+    "dadapt_adamw": 1.0,
+    "dog": 1.0,
+    "dowg": 1.0,
+    "cocob": 1.0,
+    "mechanize_sgd": 1.0,
+    "mechanize_adam": 1.0,
+    "momo": 1.0,
+    "momo_adam": 0.01,
+}
+OPTIMIZERS = (
+    *("sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "lion", "muon"),
+    *("schedule_free_sgd", "schedule_free_adamw"),
+    *RATE_FREE,
+)
 SCHEDULES = (
     "constant",
     "linear",

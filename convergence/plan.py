@@ -232,14 +232,15 @@ class Plan:
             use_dropout=self.pool.dropout,
             compute_dtype=train.compute_dtype,
         )
+        packing = Packing.of(model.form(self.dataset.shape)[0])
         return Algorithm(
             model=model,
             losses=tuple(build_loss(loss, self.dataset.task) for loss in self.pool.losses),
-            optimizer=build_optimizer(train.optimizer),
+            optimizer=build_optimizer(train.optimizer, packing),
             batch_size=train.batch_size,
             accumulate=train.accumulate,
             clips=self.pool.clips,
-            packing=Packing.of(model.form(self.dataset.shape)[0]),
+            packing=packing,
         )
 
     def _program(self, setting: Setting) -> Program:

@@ -207,8 +207,8 @@ def outputs(
 
 def _program(saved: Saved, arm: str, model: Any) -> Program:
     train = saved.setting(arm).train
-    optimizer = build_optimizer(train.optimizer)
     packing = Packing.of(model.form(saved.encoding.shape)[0])
+    optimizer = build_optimizer(train.optimizer, packing)
     return Program(
         algorithm=Algorithm(
             model, (), optimizer, train.batch_size, train.accumulate, False, packing

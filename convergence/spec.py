@@ -96,13 +96,13 @@ class TrainSpec:
         0.0, "decay of weights (adamw, lion: decoupled)", low=0.0, traced=True
     )
     momentum: float = option(
-        0.9, "momentum (momentum, nesterov); decay of rmsprop", low=0.0, high=0.99999, traced=True
+        0.9, "momentum (also muon, momo); decay of rmsprop", low=0.0, high=0.99999, traced=True
     )
     beta1: float = option(
-        0.9, "first moment's decay (adam, adamw, lion)", low=0.0, high=0.99999, traced=True
+        0.9, "first moment's decay (adam…, lion, …)", low=0.0, high=0.99999, traced=True
     )
     beta2: float = option(
-        0.999, "second moment's decay (adam, adamw, lion)", low=0.0, high=0.9999999, traced=True
+        0.999, "second moment's decay (adam…)", low=0.0, high=0.9999999, traced=True
     )
     # Not 0: a weight whose gradient is always 0 (a dead unit's) would get 0 / 0.
     epsilon: float = option(1e-8, "adam's and rmsprop's epsilon", low=1e-30, traced=True)

@@ -18,6 +18,7 @@ from test_study_own_models import OWN
 from convergence import data, names, prediction
 from convergence.errors import UserError
 from convergence.optimizers import Optimizer, build_optimizer
+from convergence.packing import Packing
 from convergence.reporting import files
 from convergence.reporting.workdir import Workdir
 from convergence.spec import Arm, DataSpec, ModelSpec
@@ -81,7 +82,7 @@ def test_round_trip_of_models(kind: str, tmp_path: Path) -> None:
 def test_round_trip_of_averages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects optimisers that evaluate with other params than they train: those are kept."""
 
-    def averaging(name: str) -> Optimizer:
+    def averaging(name: str, packing: Packing | None = None) -> Optimizer:
         plain = build_optimizer(name)
 
         def eval_params(params: Any, opt_state: Any) -> Any:

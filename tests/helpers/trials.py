@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from convergence import data
+from convergence import data, names
 from convergence.spec import (
     Arm,
     DataSpec,
@@ -20,7 +20,7 @@ from convergence.spec import (
     validate,
 )
 from convergence.study import Study, resolve
-from convergence.training.blocks import BlockRun
+from convergence.training.blocks import BlockRun, Store
 from convergence.training.population import Population
 
 STEPS = 23
@@ -42,8 +42,14 @@ def dataset() -> data.Dataset:
 
 
 def study(model: str, seeds: int, **run: Any) -> StudySpec:
-    """Three arms, one of which diverges, on `seeds` seeds."""
-    train = TrainSpec(steps=STEPS, batch_size=13, learning_rate=0.01)
+    """Three arms, one of which diverges, on `seeds` seeds.
+
+    Args:
+        model: of MODELS, and after a slash an optimiser other than adam.
+    """
+    model, _, optimizer = model.partition("/")
+    rate = names.RATE_FREE.get(optimizer, 0.01)
+    train = TrainSpec(steps=STEPS, batch_size=13, optimizer=optimizer or "adam", learning_rate=rate)
     vary = ("init", "order", "dropout", "split", "corrupt")
     every = {"fingerprint_every": 5, "eval_every": 9} | run
     spec = StudySpec(
@@ -70,6 +76,7 @@ def trained(
     segment: int = 0,
     picked: tuple[int, ...] | None = None,
     mode: str = "map",
+    store: Store | None = None,
     **run: Any,
 ) -> dict[str, np.ndarray]:
     """Every array of the final states and records of a block's trials, by name; axis 0 trials."""
@@ -83,12 +90,13 @@ def trained(
         runner.shared(compiled),
         runner.cadence,
         runner.want,
+        store=store,
     )
     state = block.train()
     arrays = block._records(state)
     tree = compiled.gather(state, len(trials))
-    names = jax.tree_util.tree_leaves_with_path(tree)
-    return arrays | {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in names}
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return arrays | {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
 @cache
