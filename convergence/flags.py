@@ -237,10 +237,8 @@ def read(
     filled = command.preset_values(presets, preset, list(values))
     values |= {flag: value for flag, value in filled.items() if flag not in given}
     _settle_length(values, given)
-    if "learning_rate" not in given and values["schedule"].lower().endswith(".csv"):
-        from convergence.ratefile import peak_rate  # NumPy is slow to start
-
-        values["learning_rate"] = peak_rate(values["schedule"]) or values["learning_rate"]
+    if "learning_rate" not in given:
+        values["learning_rate"] = command.usual_rate(values)
     parts = {
         part: cls(**{field.name: values[field.name] for field in dataclasses.fields(cls)})
         for part, cls in spec.PARTS.items()
