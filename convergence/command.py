@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from convergence.errors import UserError
+from convergence.names import RATE_FREE
 
 DONE, FAULT, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 PLATFORMS = ("auto", "cpu", "gpu", "tpu")
@@ -184,6 +185,16 @@ def help_page(docstring: str, flags: Sequence[FlagHelp]) -> str:
     lines.append("After = stands the default; --flagfile=FILE reads flags from a file, one a line.")
     lines.append("Exit status: 0 done, 2 a mistake in flags or data, 1 a fault of the program.")
     return "\n".join(lines)
+
+
+def usual_rate(values: Mapping[str, Any]) -> float:
+    """The rate where none was given: a file's own, or that at which an optimiser is documented."""
+    rate: float = values["learning_rate"]
+    if values["schedule"].lower().endswith(".csv"):
+        from convergence.ratefile import peak_rate  # NumPy is slow to start
+
+        return peak_rate(values["schedule"]) or rate
+    return RATE_FREE.get(values["optimizer"], rate)
 
 
 def preset_values(

@@ -44,15 +44,21 @@ def _check_number(value: float, field: dataclasses.Field[Any]) -> None:
         raise UserError(f"{value} is out of range; must be at most {largest}.", field.name)
 
 
+def _is_own(item: str, field: dataclasses.Field[Any]) -> bool:
+    suffix = field.metadata.get("suffix")
+    return ":" in item or (suffix is not None and item.lower().endswith(suffix))
+
+
 def check(part: object, field: dataclasses.Field[Any]) -> None:
     """Raises UserError, naming the field, where its value in this part of a spec is wrong.
 
-    Values with a colon pass for a choice that may be the user's own (metadata ``user``).
+    Values with a colon pass for a choice that may be the user's own (metadata ``user``), and so do
+    names of files with the metadata's ``suffix``.
     """
     value, choices = getattr(part, field.name), field.metadata.get("choices")
     _check_type(value, field)
     for item in value if isinstance(value, tuple) else (value,):
-        own = field.metadata.get("user") and isinstance(item, str) and ":" in item
+        own = field.metadata.get("user") and isinstance(item, str) and _is_own(item, field)
         if choices and not own and item not in choices:
             raise unknown_name(str(item), choices, field.name, field.name)
         if isinstance(item, int | float) and not isinstance(item, bool):

@@ -237,6 +237,8 @@ def read(
     filled = command.preset_values(presets, preset, list(values))
     values |= {flag: value for flag, value in filled.items() if flag not in given}
     _settle_length(values, given)
+    if "learning_rate" not in given:
+        values["learning_rate"] = command.usual_rate(values)
     parts = {
         part: cls(**{field.name: values[field.name] for field in dataclasses.fields(cls)})
         for part, cls in spec.PARTS.items()

@@ -29,6 +29,7 @@ from convergence.spec import Arm, StudySpec
 from convergence.study import Machine, Study, resolve
 from convergence.training.blocks import Want
 from convergence.training.population import Population
+from convergence.userfile import OWN, file_of
 
 SUMMARY = "tables/summary.txt"
 SECONDS_PER_FLOP = 1 / 20e9  # of one CPU core on small matrices; for --dry_run's estimate only
@@ -158,8 +159,7 @@ def draw_report(workdir: Workdir) -> str:
 def user_files(study: StudySpec) -> dict[str, str]:
     """SHA-256 of the user's own files that the study runs, by path."""
     settings = [study.arm_setting(arm) for arm in study.arms]
-    told = {text for s in settings for text in (s.model.model, s.train.loss) if ":" in text}
-    paths = sorted({text.rpartition(":")[0] for text in told})
+    paths = sorted({file_of(s.get(field)) for s in settings for field in OWN} - {""})
     return {
         path: hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest() for path in paths
     }

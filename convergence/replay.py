@@ -25,9 +25,8 @@ from convergence.spec import StudySpec
 from convergence.study import Machine, Study
 from convergence.training.blocks import BlockRun, Cadence, Store, Want
 from convergence.training.population import Population
-from convergence.userfile import split_reference
+from convergence.userfile import OWN, file_of, runs_code, split_reference
 
-OWN = ("model", "loss")  # fields that may name a user's own file
 EXACT = ("fingerprint", "chain", "marks", "chains", "sketches")
 _FILES = {
     "fingerprints.npz": {
@@ -111,7 +110,7 @@ def open_replay(folder: Path, own: Mapping[str, str] | None = None) -> Replay:
 
     Args:
         folder: a finished study's.
-        own: for each of `OWN`, where the user's file is now.
+        own: for each of `userfile.OWN`, where the user's file is now.
 
     Raises:
         UserError: no study, an unfinished, newer or damaged one, data that have changed since, or
@@ -145,6 +144,8 @@ def changed_data(saved: Saved, dataset: Dataset) -> str:
 def with_own_files(saved: Saved, own: Mapping[str, str]) -> StudySpec:
     """The spec with the references to a user's files replaced by those that the user gives.
 
+    What is only read, not run, need not be given: it is taken from where it was.
+
     Raises:
         UserError: a file of the user's is not named, or not the one that was trained.
     """
@@ -152,11 +153,15 @@ def with_own_files(saved: Saved, own: Mapping[str, str]) -> StudySpec:
     known = saved.workdir.manifest["provenance"].get("user_files") or {}
     settings = [saved.study.arm_setting(a) for a in (*saved.study.arms, *saved.study.context)]
     for field in OWN:
-        there = sorted({s.get(field) for s in settings if ":" in s.get(field)})
+        there = sorted({s.get(field) for s in settings if file_of(s.get(field))})
         given = own.get(field, "")
+        for one in there if len(there) > 1 or not given else ():
+            if not runs_code(one):
+                _as_trained(one, one, known, field)
+                there = [other for other in there if other != one]
         if not there:
             if given:
-                raise UserError("the study has no file of your own there; leave it out.", field)
+                raise UserError("the study has no such file of your own; leave it out.", field)
             continue
         if len(there) > 1:
             raise UserError(f"the study has several of your own ({', '.join(there)}).", field)
@@ -166,14 +171,23 @@ def with_own_files(saved: Saved, own: Mapping[str, str]) -> StudySpec:
                 f"--{field}={there[0]} (or where the file is now).",
                 field,
             )
-        path, _ = split_reference(given, field)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if digest != known.get(there[0].rpartition(":")[0]):
-            raise UserError(
-                f"{path} is not the file that was trained (its SHA-256 differs); restore it.", field
-            )
+        _as_trained(given, there[0], known, field)
         told = _replaced(told, there[0], given)
     return spec.from_json(told)
+
+
+def _as_trained(given: str, was: str, known: Mapping[str, str], field: str) -> None:
+    """Raises UserError unless the file given is, byte for byte, the one that was trained with."""
+    if runs_code(given) or runs_code(was):
+        path, _ = split_reference(given, field)
+    else:
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise UserError(f"there is no file {given}; say where it is now.", field)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != known.get(file_of(was)):
+        raise UserError(
+            f"{path} is not the file that was trained (its SHA-256 differs); restore it.", field
+        )
 
 
 def _replaced(value: Any, old: str, new: str) -> Any:

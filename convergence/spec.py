@@ -84,12 +84,15 @@ class TrainSpec:
         "auto", "name, or path/to/file.py:function", choices=("auto", *names.LOSSES), user=True
     )
     optimizer: str = option("adam", "optimiser", choices=names.OPTIMIZERS)
-    learning_rate: float = option(1e-3, "peak learning rate", low=0.0, traced=True)
+    learning_rate: float = option(
+        1e-3, "peak learning rate (prodigy and the like: their own)", low=0.0, traced=True
+    )
     schedule: str = option(
         "constant",
-        "shape of the rate, or step:factor pairs 0:1,500:.1",
+        "shape of the rate, step:factor pairs 0:1,500:.1, rates.csv or file.py:function",
         choices=names.SCHEDULES,
         user=True,
+        suffix=".csv",
     )
     warmup: int = option(0, "steps of linear warm-up before the schedule", low=0)
     weight_decay: float = option(

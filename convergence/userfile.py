@@ -1,4 +1,4 @@
-"""Loads an attribute from a user's Python file: the one place where user code is run."""
+"""A user's own files: what names one, and the one place where user code is run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from convergence import ratefile
 from convergence.errors import UserError
+
+OWN = ("model", "loss", "schedule")  # fields that may name a user's own file
 
 
 def _line_of(error: BaseException, path: Path) -> str:
@@ -27,6 +30,24 @@ def told(error: BaseException, path: Path) -> str:
     message = str(error).strip().splitlines()
     first = message[0] if message else "no message"
     return f"{path}{_line_of(error, path)}: {type(error).__name__}: {first}"
+
+
+def file_of(reference: str) -> str:
+    """The path in what may name a user's file (``file.py:attribute``, ``file.csv``), or ""."""
+    if ratefile.is_named_by(reference):
+        return reference
+    file, _, _ = reference.rpartition(":")
+    return file if file.endswith(".py") else ""
+
+
+def runs_code(reference: str) -> bool:
+    """Whether it names a file that is run, not only read."""
+    return file_of(reference) not in ("", reference)
+
+
+def given(told: Any) -> dict[str, str]:
+    """Where a user's files are now, by field, from a script's parsed arguments."""
+    return {name: getattr(told, name, "") for name in OWN}
 
 
 def split_reference(reference: str, field: str) -> tuple[Path, str]:

@@ -28,7 +28,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from convergence import command
+from convergence import command, userfile
 from convergence.errors import UserError
 
 
@@ -42,6 +42,9 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--trial_b", default="", help="the same, of B alone")
     parser.add_argument("--model", default="", help="where your own model's file is, if it is one")
     parser.add_argument("--loss", default="", help="where your own loss' file is, if it is one")
+    parser.add_argument(
+        "--schedule", default="", help="where your own schedule's file is, likewise"
+    )
     parser.add_argument("--json", default="", help="also write what was found to this file")
     parser.add_argument(
         "--platform", default="auto", choices=command.PLATFORMS, help="where to run"
@@ -65,7 +68,7 @@ def main(told: argparse.Namespace) -> int:
     if told.b is None and told.trial_b:
         raise UserError("there is no second study; give --trial.", "trial_b")
     compilation_cache.enable(say=command.say)
-    own = {"model": told.model, "loss": told.loss}
+    own = userfile.given(told)
     a = sides.open_side(told.a, own)
     b = None if told.b is None else sides.open_side(told.b, own)
     first, second = told.trial_a or told.trial, told.trial_b or told.trial

@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from convergence import command
+from convergence import command, userfile
 from convergence.errors import UserError
 
 
@@ -36,6 +36,9 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=None, help="how many trials (default 4)")
     parser.add_argument("--model", default="", help="where your own model's file is, if it is one")
     parser.add_argument("--loss", default="", help="where your own loss' file is, if it is one")
+    parser.add_argument(
+        "--schedule", default="", help="where your own schedule's file is, likewise"
+    )
     parser.add_argument(
         "--platform", default="auto", choices=command.PLATFORMS, help="where to run"
     )
@@ -68,10 +71,10 @@ def opened(told: argparse.Namespace) -> Any:
     from convergence.reporting.workdir import Workdir
 
     try:
-        return replay.open_replay(told.workdir, {"model": told.model, "loss": told.loss})
+        return replay.open_replay(told.workdir, userfile.given(told))
     except UserError as error:
         workdir = Workdir.open(told.workdir)  # raises where there is no study of ours
-        if error.field not in replay.OWN and certificate.read(workdir):
+        if error.field not in userfile.OWN and certificate.read(workdir):
             void = verification.withdrawn(workdir, str(error))
             workdir.write_json(certificate.CERTIFICATE, void)
         raise
@@ -101,7 +104,7 @@ def main(told: argparse.Namespace) -> int:
     # Whoever is stopped from here on has verified nothing: an earlier certificate does not stay.
     study.saved.workdir.write_json(CERTIFICATE, verification.certificate(study, trials, []))
     again = [__file__, str(told.workdir), f"--platform={told.platform}"]
-    again += [f"--{name}={getattr(told, name)}" for name in replay.OWN]
+    again += [f"--{name}={getattr(told, name)}" for name in userfile.OWN]
     verifier = verification.Verifier(
         study, trials, verification.in_process(again), lambda line: command.say(f"… {line}")
     )

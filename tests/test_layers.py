@@ -16,7 +16,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 350, 70
 # Lowest first; a part imports from lower levels and from itself. Every file must be on the map.
 LEVELS = (
     ("errors",),
-    ("names", "threefry"),
+    ("names", "threefry", "ratefile"),
     ("fields",),
     ("spec",),
     ("randomness", "userfile", "sources", "packing"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convergence import names
+from convergence import names, schedules
 from convergence.errors import UserError
 from convergence.schedules import (
     plateau_add,
@@ -75,6 +76,107 @@ def test_warmup_rises_to_the_schedules_start(name: str) -> None:
     np.testing.assert_allclose(vector[:20], rest[0] * np.arange(1, 21) / 21, rtol=1e-6)
 
 
+NUMBERS = {
+    "cosine_restarts:2": {0: 1.0, 75: 0.5, 150: 1.0},
+    "triangular:1": {0: 0.1, 150: 1.0},
+    "exponential:0.0001": {150: 0.01},
+    "time_based:20": {0: 1.0, 15: 0.5, 285: 0.05},
+    "polynomial:1": {0: 1.0, 75: 0.75},
+    "one_cycle:0.5": {0: 0.04, 150: 1.0},
+    "wsd:0.5": {150: 1.0, 225: 0.5},
+    "inverse_sqrt:100": {0: 1.0, 100: 0.5**0.5},
+    "drop:100*.5": {0: 1.0, 99: 1.0, 100: 0.5, 200: 0.25, 299: 0.25},
+    "drop:2e*0.1": {119: 1.0, 120: 0.1, 240: 0.01},
+}
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_numbers_after_a_name(text: str) -> None:
+    """Protects a schedule's own number, and that drops count steps and epochs of the run."""
+    vector = shape(text, 300, steps_per_epoch=60)
+    for step, expected in NUMBERS[text].items():
+        assert vector[step] == pytest.approx(expected, abs=2e-5), step
+    name = text.partition(":")[0]
+    plain = schedules.BY_PROGRESS.get(name)
+    if plain and plain.number:
+        given = f"{name}:{plain.number.default:g}"
+        assert np.array_equal(shape(given, 300), shape(name, 300))
+    risen = shape(text, 300, warmup=30, steps_per_epoch=60)
+    np.testing.assert_allclose(risen[:30], risen[30] * np.arange(1, 31) / 31, rtol=1e-6)
+    if name == "drop":
+        assert np.array_equal(risen[30:], vector[30:])
+
+
+OWN = """
+import numpy as np
+import optax
+
+half = lambda step, steps: np.where(step < steps // 2, 1.0, 0.5)
+warm = optax.warmup_cosine_decay_schedule(0.0, 1.0, 20, 100, 0.1)
+still = optax.constant_schedule(0.25)
+
+def single(step, steps):
+    return 1.0 if step < 30 else 30 / step
+
+def short(step, steps):
+    return np.ones(3)
+
+def negative(step):
+    return 5.0 - step
+
+def endless(step):
+    return np.where(step == 7, np.inf, 1.0)
+
+def random(step):
+    return np.random.random(len(step))
+
+def broken(step, steps):
+    raise KeyError("rate")
+
+number = 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A file of schedules that are functions."""
+    (tmp_path / "own.py").write_text(OWN)
+    return tmp_path / "own.py"
+
+
+def test_functions(own: Path) -> None:
+    """Protects a user's function: of all steps, of one step at a time, or optax's."""
+    t = np.arange(100)
+    assert np.array_equal(shape(f"{own}:half", 100), np.where(t < 50, 1, 0.5).astype("f4"))
+    single = np.where(t < 30, 1.0, 30 / np.maximum(t, 1))
+    assert np.array_equal(shape(f"{own}:single", 100), single.astype("f4"))
+    assert np.array_equal(shape(f"{own}:still", 100), np.full(100, 0.25, "f4"))
+    warm = shape(f"{own}:warm", 100)
+    assert warm[0] == 0
+    assert warm[20] == pytest.approx(1.0)
+    risen = shape(f"{own}:half", 100, warmup=10)
+    assert np.array_equal(risen[10:], shape(f"{own}:half", 100)[10:])
+    assert shape(f"{own}:half", 0).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("short", r"short in own.py gives values of shape \(3,\) for 50 steps; give one a step"),
+        ("negative", r"negative in own.py gives -1 at step 6; a factor is a number from 0"),
+        ("endless", r"endless in own.py gives inf at step 7"),
+        ("random", r"random in own.py gives other values when it is called again"),
+        ("broken", r"broken failed in .*own.py \(line \d+\): KeyError: 'rate'"),
+        ("number", r"number in own.py is not a function of the step"),
+        ("halff", r"own.py has no attribute 'halff'; did you mean 'half'"),
+    ],
+)
+def test_functions_that_are_wrong_are_told(own: Path, name: str, words: str) -> None:
+    """Protects users from tracebacks, and runs from rates that cannot be had again."""
+    with pytest.raises(UserError, match=f"--schedule: .*{words}"):
+        shape(f"{own}:{name}", 50)
+
+
 def test_pairs_by_hand() -> None:
     """Protects a user's own schedule: absolute factors from absolute steps of the run."""
     vector = shape("3:.5,6:0.1", 10)
@@ -109,6 +211,19 @@ def test_pairs_are_a_step_function(pairs: list[tuple[int, float]]) -> None:
         ("-3:1", "'-3:1' needs"),
         ("5:1,5:.5", "'5:.5' must come at a later step than 5"),
         ("0:1,2e:.5", "'2e:.5' counts epochs"),
+        ("cosin:4", "unknown schedule 'cosin'; did you mean 'cosine'"),
+        ("linear:4", "linear takes no number; leave out ':4'"),
+        ("cosine_restarts:", "'cosine_restarts:' needs the number of cycles"),
+        ("cosine_restarts:2.5", "a whole number from 1 to 1000, such as cosine_restarts:3"),
+        ("triangular:0", "'triangular:0' needs the number of cycles"),
+        ("exponential:0", "needs the factor at which it ends"),
+        ("time_based:nan", "needs the k of 1/\\(1 \\+ k progress\\)"),
+        ("wsd:1.5", "needs the share of steps in the final descent"),
+        ("inverse_sqrt:-1", "'inverse_sqrt:-1' needs"),
+        ("drop:500", "'drop:500' needs how often and by what"),
+        ("drop:0*.5", "'drop:0\\*.5' needs how often"),
+        ("drop:5*2", "'drop:5\\*2' needs how often"),
+        ("drop:3e*.5", "'drop:3e\\*.5' counts epochs"),
     ],
 )
 def test_mistakes_are_told(text: str, words: str) -> None:

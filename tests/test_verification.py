@@ -231,7 +231,7 @@ def test_own_files_are_named_by_the_user(tmp_path: Path) -> None:
     shutil.move(own, moved)
     replay = open_replay(folder, {"loss": f"{moved}:loss"})
     assert Verifier(replay, [0]).alone().status == "verified"
-    with pytest.raises(UserError, match="--model: the study has no file"):
+    with pytest.raises(UserError, match="--model: the study has no such file"):
         open_replay(folder, {"loss": f"{moved}:loss", "model": f"{moved}:loss"})
     moved.write_text(moved.read_text() + "# edited\n")
     with pytest.raises(UserError, match="not the file that was trained"):

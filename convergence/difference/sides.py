@@ -20,7 +20,6 @@ from convergence.data import Dataset
 from convergence.difference.runs import Part, Records, Run, Stored, Walker
 from convergence.errors import UserError
 from convergence.plan import Group, Trial
-from convergence.replay import OWN
 from convergence.reporting import files
 from convergence.reporting.checkpoints import CheckpointFolder
 from convergence.reporting.workdir import Workdir
@@ -28,6 +27,7 @@ from convergence.saved import Saved
 from convergence.spec import StudySpec
 from convergence.study import Machine, Study
 from convergence.training import checkpoint
+from convergence.userfile import OWN, file_of, runs_code
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,15 +115,16 @@ def open_side(folder: Path, own: Mapping[str, str] | None = None) -> Side:
 
     Args:
         folder: a finished study's.
-        own: for each of `replay.OWN`, where the user's file is now.
+        own: for each of `userfile.OWN`, where the user's file is now.
 
     Raises:
         UserError: no study, an unfinished or newer one, or a user's own file that is not named.
     """
     saved = Saved.open(Workdir.open(folder))
     settings = [saved.study.arm_setting(a) for a in (*saved.study.arms, *saved.study.context)]
-    named = {f for f in OWN if any(":" in str(setting.get(f)) for setting in settings)}
-    given = {field: value for field, value in (own or {}).items() if field in named}
+    told = {field: {str(setting.get(field)) for setting in settings} for field in OWN}
+    named = {field for field, texts in told.items() if any(map(runs_code, texts))}
+    given = {f: v for f, v in (own or {}).items() if any(map(file_of, told[f]))}
     study, dataset, changed = saved.study, None, ""
     try:
         study = replay.with_own_files(saved, given)
