@@ -1,0 +1,62 @@
+"""Grids of learning rates: the same number of rates, equally far apart, for every arm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+FACTOR = 3.0  # from one rate to the next: the best of a grid lies within √3 of the best of all
+LEAST = float.fromhex("0x1p-126")  # a rate below is 0 in float32
+MOST = 1e30  # a grid reaches no further
+
+
+def factors(count: int, factor: float = FACTOR) -> tuple[float, ...]:
+    """Multiples of a centre, ascending, as many below 1 as above (one more below if even).
+
+    One below rather than above where the count is even: a rate too low ends a little worse, one
+    too high not at all, and a centre is where a method is commonly run, not its slow end.
+
+    >>> [round(f, 3) for f in factors(4)]
+    [0.111, 0.333, 1.0, 3.0]
+
+    Raises:
+        ValueError: fewer than one, or a factor not above 1.
+    """
+    if count < 1 or not (math.isfinite(factor) and factor > 1):
+        raise ValueError(f"a grid of {count} rates, {factor} apart")
+    first = -(count // 2)
+    return tuple(float(factor**k) for k in range(first, first + count))
+
+
+def extended(grid: Iterable[float], low: bool, high: bool) -> tuple[float, ...]:
+    """The multiples that a grid gets beyond its ends: one below, one above, as asked.
+
+    The new ones are as far off as the ends are from their neighbours; a grid of one gets none.
+    """
+    known = sorted(grid)
+    if len(known) < 2:
+        return ()
+    found = [known[0] ** 2 / known[1]] if low else []
+    return (*found, *([known[-1] ** 2 / known[-2]] if high else ()))
+
+
+def rates(centre: float, grid: Iterable[float]) -> tuple[float, ...]:
+    """The grid's rates around a centre, ascending, rounded to four significant digits.
+
+    Rates that are told are the rates that are trained, so that a flag repeats them.
+
+    Raises:
+        ValueError: a rate that float32 cannot hold, or the centre is not above 0.
+    """
+    found = tuple(float(f"{centre * one:.4g}") for one in sorted(grid))
+    if not all(LEAST <= rate <= MOST for rate in found):
+        raise ValueError(f"rates around {centre:g} leave the range of float32")
+    return found
+
+
+def nearest(rates: Iterable[float], rate: float) -> int:
+    """Index of the rate that is nearest on a logarithmic scale; the lower of two as near."""
+    apart = np.abs(np.log(np.array(list(rates), np.float64)) - math.log(rate))
+    return int(np.argmin(apart))
