@@ -13,20 +13,19 @@ MOST = 1e30  # a grid reaches no further
 
 
 def factors(count: int, factor: float = FACTOR) -> tuple[float, ...]:
-    """Multiples of a centre, ascending, as many below 1 as above (one more below if even).
+    """Multiples of a centre, ascending, as many below 1 as above; one more above if even.
 
-    One below rather than above where the count is even: a rate too low ends a little worse, one
-    too high not at all, and a centre is where a method is commonly run, not its slow end.
+    Above, since a rate that comes down starts best from a higher one than a constant rate does.
 
     >>> [round(f, 3) for f in factors(4)]
-    [0.111, 0.333, 1.0, 3.0]
+    [0.333, 1.0, 3.0, 9.0]
 
     Raises:
         ValueError: fewer than one, or a factor not above 1.
     """
     if count < 1 or not (math.isfinite(factor) and factor > 1):
         raise ValueError(f"a grid of {count} rates, {factor} apart")
-    first = -(count // 2)
+    first = -((count - 1) // 2)
     return tuple(float(factor**k) for k in range(first, first + count))
 
 
@@ -43,14 +42,14 @@ def extended(grid: Iterable[float], low: bool, high: bool) -> tuple[float, ...]:
 
 
 def rates(centre: float, grid: Iterable[float]) -> tuple[float, ...]:
-    """The grid's rates around a centre, ascending, rounded to four significant digits.
+    """The grid's rates around a centre, ascending, rounded to two significant digits.
 
-    Rates that are told are the rates that are trained, so that a flag repeats them.
+    What is told is what is trained, so that a flag repeats it.
 
     Raises:
         ValueError: a rate that float32 cannot hold, or the centre is not above 0.
     """
-    found = tuple(float(f"{centre * one:.4g}") for one in sorted(grid))
+    found = tuple(float(f"{centre * one:.2g}") for one in sorted(grid))
     if not all(LEAST <= rate <= MOST for rate in found):
         raise ValueError(f"rates around {centre:g} leave the range of float32")
     return found

@@ -1,0 +1,171 @@
+"""What the experiment on schedules says at its end, in 80 columns; of summary.json alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from convergence import wording
+from convergence.analysis.statistics import from_strict
+from convergence.analysis.telling import counted
+from convergence.analysis.verdict import Compound, Verdict
+from convergence.appraisal import Choice
+from convergence.reporting import tables
+from convergence.scheduling.compounds import verdict_of
+from convergence.scheduling.design import PRIMARY, Design
+from convergence.scheduling.options import CONSTANT, arm_name
+from convergence.spec import RunSpec
+
+Told = Mapping[str, Any]
+EDGES = {"": "", "low": "↓", "high": "↑"}
+
+
+def before(design: Design, seeds: int, compared: int) -> str:
+    """What --dry_run says of the tuning and of what follows the comparison."""
+    arms = design.tuned(design.factors)
+    steps = sum(dict(arm.changes)["steps"] for arm in arms) * seeds
+    own = sum(design.budgets) * len(design.options) * compared
+    more = (
+        " Each extension of the grids adds one or two rates to each arm;"
+        if _extends(design)
+        else ""
+    )
+    return (
+        f"\nThat is the comparison. The tuning before it: {counted(len(arms) * seeds, 'trial')},"
+        f" {counted(steps, 'step')} ({steps / max(own, 1):.1f} times the comparison's)."
+        f"{more} a confirmation follows."
+    )
+
+
+def rate_text(cell: Told) -> str:
+    """A chosen rate, with an arrow where it lies at an end of its grid."""
+    return f"{cell['rate']:g}{EDGES[cell['edge']]}"
+
+
+def _effect(verdict: Verdict | None) -> str:
+    if verdict is None or from_strict(verdict.effect) != verdict.effect:
+        return "–"
+    return tables.estimate(verdict.effect, verdict.low, verdict.high)
+
+
+def lines(told: Told, verdicts: Sequence[Verdict], part: str, steps: int) -> list[tuple[Any, ...]]:
+    """Options of a part at a budget: rate, mean, difference to the reference with its verdict.
+
+    Columns: option, rate, mean, difference, verdict, and – of schedules – the verdict on "beats
+    constant". The difference is as measured (not turned by the metric's direction).
+    """
+    means = {row["arm"]: from_strict(row["mean"]["estimate"]) for row in told["arms"]}
+    control = told["reference"] if part == "schedules" else told["optimizer"]
+    kind = "non-inferiority" if part == "schedules" else "superiority"
+    rows = []
+    for cell in told["tuning"]["cells"]:
+        if (cell["part"], cell["steps"]) != (part, steps):
+            continue
+        arm = arm_name(cell["option"], steps)
+        held = verdict_of(verdicts, arm, arm_name(control, steps), kind)
+        row: list[Any] = [cell["option"], rate_text(cell), tables.number(means[arm], 4)]
+        if part == "schedules" and cell["option"] == CONSTANT:  # turned: it was claimed once
+            held = verdict_of(verdicts, arm_name(control, steps), arm, "superiority")
+            row += [_turned(held), ""]
+        else:
+            row += [_effect(held), held.decision if held else ""]
+        if part == "schedules":
+            beats = verdict_of(verdicts, arm, arm_name(CONSTANT, steps), "superiority")
+            row.append(beats.decision if beats else "")
+        rows.append(tuple(row))
+    return rows
+
+
+def _turned(verdict: Verdict | None) -> str:
+    if verdict is None or from_strict(verdict.effect) != verdict.effect:
+        return "–"
+    return tables.estimate(-verdict.effect, -verdict.high, -verdict.low)
+
+
+def headers(told: Told, part: str) -> tuple[str, ...]:
+    """Of the columns of `lines`."""
+    if part == "schedules":
+        return ("schedule", "rate", "mean", f"− {told['reference']}", "no worse", "> constant")
+    return ("optimiser", "rate", "mean", f"− {told['optimizer']}", "beats it")
+
+
+def budget_text(told: Told, verdicts: Sequence[Verdict], part: str, steps: int) -> str:
+    """The table of one part at one budget."""
+    rows = lines(told, verdicts, part, steps)
+    return f"{part} at {steps} steps\n{tables.text(rows, headers(told, part))}" if rows else ""
+
+
+def notes(told: Told) -> list[str]:
+    """What a reader of the tables must know."""
+    cells = told["tuning"]["cells"]
+    tried = len(cells[0]["rates"])
+    rates, seeds = counted(tried, "rate"), counted(cells[0]["seeds"], "tuning seed")
+    first = (
+        f"note: each arm has the best of {rates}, by {seeds} on validation rows; the comparison"
+        " has other seeds, on the same rows"
+    )
+    found = [first]
+    edged = [f"{c['option']} at {c['steps']}" for c in cells if c["edge"]]
+    if edged:
+        arrows = "↓ the lowest, ↑ the highest"
+        found.append(
+            f"note: {len(edged)} of {len(cells)} rates lie at an end of their grid ({arrows} that"
+            " was tried): a better one may lie beyond"
+        )
+    lost = [f"{c['option']} at {c['steps']}" for c in cells if not any(c["finished"])]
+    if lost:
+        found.append(f"note: no rate finished for {', '.join(lost)}")
+    for one in told["alike"]:
+        found.append(
+            f"note: at {one['steps']} steps one course of the rate: {', '.join(one['options'])}"
+        )
+    return found
+
+
+def compounds_text(whole: Sequence[Compound]) -> str:
+    """The claims made of parts."""
+    rows = [(f"{one.id} {one.statement}", one.decision, _shares(one)) for one in whole]
+    return tables.text(rows, ("claim made of parts", "verdict", "parts hold"))
+
+
+def _shares(one: Compound) -> str:
+    return f"{sum(part.decision == 'holds' for part in one.parts)}/{len(one.parts)}"
+
+
+def closing_text(
+    run: RunSpec, told: Told, verdicts: Sequence[Verdict], whole: Sequence[Compound]
+) -> str:
+    """All that is told at the end, but for the recommendation."""
+    primary = [one for one in verdicts if one.claim.family == PRIMARY]
+    linear = [one for one in verdicts if one.claim.family.startswith("linear and ")]
+    cautions = [*notes(told), *wording.arm_notes(told["arms"]), wording.warnings_text(verdicts)]
+    parts = [
+        *(
+            budget_text(told, verdicts, part, steps)
+            for part in told["parts"]
+            for steps in told["budgets"]
+        ),
+        "\n".join(cautions),
+        f"Linear decay to zero, margin {tables.number(run.margin)}\n" + wording.verdict_text(linear)
+        if linear
+        else "",
+        f"Should the rate come down? {run.metric}, margin {tables.number(run.margin)}\n"
+        + wording.verdict_text(primary)
+        if primary
+        else "",
+        compounds_text(whole) if whole else "",
+    ]
+    return "\n\n".join(part.strip() for part in parts if part.strip())
+
+
+def nothing_to_recommend(choices: Sequence[Choice]) -> str:
+    """Where nothing was put to the test."""
+    if not choices:
+        return (
+            "Nothing can be recommended: no arm could be held against the default\n"
+            "(too few seeds, or its trials diverged)."
+        )
+    return (
+        "Recommended: keep the default setting. No tuned arm led it on validation rows by\n"
+        "a standard error (seeds and rows); nothing was confirmed, no test row was read."
+    )
