@@ -27,7 +27,7 @@ def before(design: Design, seeds: int, compared: int) -> str:
     own = sum(design.budgets) * len(design.options) * compared
     more = (
         " Each extension of the grids adds one or two rates to each arm;"
-        if _extends(design)
+        if design.extensions > 0 and len(design.factors) > 1
         else ""
     )
     return (
@@ -99,9 +99,9 @@ def notes(told: Told) -> list[str]:
     """What a reader of the tables must know."""
     cells = told["tuning"]["cells"]
     tried = len(cells[0]["rates"])
-    rates, seeds = counted(tried, "rate"), counted(cells[0]["seeds"], "tuning seed")
+    rates, seeds = counted(tried, "rate"), counted(cells[0]["seeds"], "seed")
     first = (
-        f"note: each arm has the best of {rates}, by {seeds} on validation rows; the comparison"
+        f"note: each arm has the best of {rates}, by {seeds} of the tuning on validation rows; the comparison"
         " has other seeds, on the same rows"
     )
     found = [first]
