@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convergence.analysis.verdict import Compound, Verdict, compound
+from convergence.analysis.claim import Kind
+from convergence.analysis.verdict import Compound, Verdict, compound, verdict_on
 from convergence.scheduling import design as designs
 from convergence.scheduling.design import Design
 from convergence.scheduling.options import CONSTANT, arm_name
-
-
-def verdict_of(
-    verdicts: Sequence[Verdict], treatment: str, control: str, kind: str
-) -> Verdict | None:
-    """The verdict on one contrast, or None where it was not claimed."""
-    for one in verdicts:
-        claim = one.claim
-        if (claim.treatment, claim.control, claim.kind) == (treatment, control, kind):
-            return one
-    return None
 
 
 def found(design: Design, verdicts: Sequence[Verdict]) -> list[Compound]:
@@ -31,9 +21,9 @@ def found(design: Design, verdicts: Sequence[Verdict]) -> list[Compound]:
     made = []
     reference = design.reference
 
-    def parts(kind: str, control: str, options: Sequence[str], budgets: Sequence[int]) -> None:
+    def parts(kind: Kind, control: str, options: Sequence[str], budgets: Sequence[int]) -> None:
         wanted = (
-            verdict_of(verdicts, arm_name(one, steps), arm_name(control, steps), kind)
+            verdict_on(verdicts, arm_name(one, steps), arm_name(control, steps), kind)
             for steps in budgets
             for one in options
         )

@@ -6,18 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convergence import wording
-from convergence.analysis.statistics import from_strict
 from convergence.analysis.telling import counted
 from convergence.analysis.verdict import Compound, Verdict
 from convergence.appraisal import Choice
+from convergence.report import schedules as compared
 from convergence.reporting import tables
-from convergence.scheduling.compounds import verdict_of
 from convergence.scheduling.design import PRIMARY, Design
-from convergence.scheduling.options import CONSTANT, arm_name
 from convergence.spec import RunSpec
 
 Told = Mapping[str, Any]
-EDGES = {"": "", "low": "↓", "high": "↑"}
 
 
 def before(design: Design, seeds: int, compared: int) -> str:
@@ -37,62 +34,11 @@ def before(design: Design, seeds: int, compared: int) -> str:
     )
 
 
-def rate_text(cell: Told) -> str:
-    """A chosen rate, with an arrow where it lies at an end of its grid."""
-    return f"{cell['rate']:g}{EDGES[cell['edge']]}"
-
-
-def _effect(verdict: Verdict | None) -> str:
-    if verdict is None or from_strict(verdict.effect) != verdict.effect:
-        return "–"
-    return tables.estimate(verdict.effect, verdict.low, verdict.high)
-
-
-def lines(told: Told, verdicts: Sequence[Verdict], part: str, steps: int) -> list[tuple[Any, ...]]:
-    """Options of a part at a budget: rate, mean, difference to the reference with its verdict.
-
-    Columns: option, rate, mean, difference, verdict, and – of schedules – the verdict on "beats
-    constant". The difference is as measured (not turned by the metric's direction).
-    """
-    means = {row["arm"]: from_strict(row["mean"]["estimate"]) for row in told["arms"]}
-    control = told["reference"] if part == "schedules" else told["optimizer"]
-    kind = "non-inferiority" if part == "schedules" else "superiority"
-    rows = []
-    for cell in told["tuning"]["cells"]:
-        if (cell["part"], cell["steps"]) != (part, steps):
-            continue
-        arm = arm_name(cell["option"], steps)
-        held = verdict_of(verdicts, arm, arm_name(control, steps), kind)
-        row: list[Any] = [cell["option"], rate_text(cell), tables.number(means[arm], 4)]
-        if part == "schedules" and cell["option"] == CONSTANT:  # turned: it was claimed once
-            held = verdict_of(verdicts, arm_name(control, steps), arm, "superiority")
-            row += [_turned(held), ""]
-        else:
-            row += [_effect(held), held.decision if held else ""]
-        if part == "schedules":
-            beats = verdict_of(verdicts, arm, arm_name(CONSTANT, steps), "superiority")
-            row.append(beats.decision if beats else "")
-        rows.append(tuple(row))
-    return rows
-
-
-def _turned(verdict: Verdict | None) -> str:
-    if verdict is None or from_strict(verdict.effect) != verdict.effect:
-        return "–"
-    return tables.estimate(-verdict.effect, -verdict.high, -verdict.low)
-
-
-def headers(told: Told, part: str) -> tuple[str, ...]:
-    """Of the columns of `lines`."""
-    if part == "schedules":
-        return ("schedule", "rate", "mean", f"− {told['reference']}", "no worse", "> constant")
-    return ("optimiser", "rate", "mean", f"− {told['optimizer']}", "beats it")
-
-
 def budget_text(told: Told, verdicts: Sequence[Verdict], part: str, steps: int) -> str:
     """The table of one part at one budget."""
-    rows = lines(told, verdicts, part, steps)
-    return f"{part} at {steps} steps\n{tables.text(rows, headers(told, part))}" if rows else ""
+    rows = compared.lines(told, verdicts, part, steps)
+    table = tables.text(rows, compared.headers(told, part))
+    return f"{compared.PARTS[part]} at {steps} steps\n{table}" if rows else ""
 
 
 def notes(told: Told) -> list[str]:
@@ -101,8 +47,8 @@ def notes(told: Told) -> list[str]:
     tried = len(cells[0]["rates"])
     rates, seeds = counted(tried, "rate"), counted(cells[0]["seeds"], "seed")
     first = (
-        f"note: each arm has the best of {rates}, by {seeds} of the tuning on validation rows; the comparison"
-        " has other seeds, on the same rows"
+        f"note: each arm has the best of {rates}, by {seeds} of the tuning on validation rows;"
+        " the comparison has other seeds, on the same rows"
     )
     found = [first]
     edged = [f"{c['option']} at {c['steps']}" for c in cells if c["edge"]]
