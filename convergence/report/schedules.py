@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convergence.analysis.claim import Kind
 from convergence.analysis.statistics import from_strict
 from convergence.analysis.verdict import Verdict, verdict_on
 from convergence.reporting import tables
+from convergence.reporting.figures.schedules import contrast
+from convergence.reporting.figures.schedules import told as has_schedules
 from convergence.reporting.records import Records
 
 Told = Mapping[str, Any]
@@ -20,13 +21,6 @@ PARTS = {"schedules": "Schedules", "optimizers": "Optimisers"}
 CONSTANT = "constant"
 EDGES = {"": "", "low": "↓", "high": "↑"}
 MOST_RATES = 10  # columns of the tuning's table
-
-
-def contrast(told: Told, part: str) -> tuple[str, Kind]:
-    """What the options of a part are held against, and how."""
-    if part == "schedules":
-        return str(told["reference"]), "non-inferiority"
-    return str(told["optimizer"]), "superiority"
 
 
 def rate_text(cell: Told) -> str:
@@ -174,6 +168,6 @@ def parts_holding(told: Told) -> str:
 
 def all_made(records: Records, verdicts: Sequence[Verdict]) -> list[Made]:
     """Every table for which there are data."""
-    if not {"options", "tuning", "budgets"} <= set(records.summary):
+    if not has_schedules(records):
         return []
     return [*budgets(records, verdicts), *compounds(records), *tuning(records)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from convergence import names
 from convergence.analysis.claim import Claim, Kind
-from convergence.plan import Plan
+from convergence.history import History
 from convergence.scheduling.options import CONSTANT, DEFAULT, Option, arm_name
 from convergence.spec import Arm, RunSpec
 from convergence.tuning import grid
@@ -166,17 +166,24 @@ def against(control: str, steps: int) -> str:
     return f"against {control}, {steps} steps"
 
 
-def alike(design: Design, plan: Plan) -> list[dict[str, Any]]:
-    """Schedules that are one vector at a budget, such as a drop that comes after its last step.
+def alike(design: Design, history: History) -> list[dict[str, Any]]:
+    """Options that are one and the same at a budget, such as a drop that comes after its last step.
 
-    The plateau's controller is no vector and like none.
+    Schedules that are the same vector (the plateau's controller is none), and optimisers whose
+    trials ended in the same bits (adam and adamw, where no weight decays).
     """
     found = []
-    places = dict(zip((arm.name for arm in plan.study.arms), plan.schedule_of_arm))
-    for steps in design.budgets:
-        by_place: dict[int, list[str]] = {}
-        for option in design.part("schedules"):
-            if option.name != "plateau":
-                by_place.setdefault(places[option.arm_name(steps)], []).append(option.name)
-        found += [{"steps": steps, "options": v} for v in by_place.values() if len(v) > 1]
+    plan = history.plan
+    places = dict(zip(history.arm_names, plan.schedule_of_arm))
+    for part in dict.fromkeys(option.part for option in design.options):
+        for steps in design.budgets:
+            same: dict[Any, list[str]] = {}
+            for option in design.part(part):
+                arm = option.arm_name(steps)
+                words = history.fingerprints[history.rows_of(arm)]
+                mark = places[arm] if part == "schedules" else words.tobytes()
+                same.setdefault("plateau" if option.name == "plateau" else mark, []).append(
+                    option.name
+                )
+            found += [{"steps": steps, "options": v} for v in same.values() if len(v) > 1]
     return found

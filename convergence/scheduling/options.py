@@ -38,12 +38,14 @@ class Option:
         name: as the flag takes it.
         changes: to the base setting, but for steps and rate.
         centre: of its grid of rates.
+        epochs: whether the base setting's length is told in epochs.
     """
 
     part: str
     name: str
     changes: tuple[tuple[str, Any], ...]
     centre: float
+    epochs: bool = False
 
     def arm_name(self, steps: int) -> str:
         """The arm of this option at a budget, whatever its rate."""
@@ -51,7 +53,8 @@ class Option:
 
     def arm(self, steps: int, rate: float, name: str = "") -> Arm:
         """This option at a budget and a rate."""
-        changes = dict(self.changes) | {"steps": steps, "epochs": 0, "learning_rate": rate}
+        changes = dict(self.changes) | {"steps": steps, "learning_rate": rate}
+        changes |= {"epochs": 0} if self.epochs else {}
         return Arm(name or self.arm_name(steps), tuple(sorted(changes.items())))
 
     def flags(self, rate: float) -> tuple[tuple[str, Any], ...]:
@@ -75,8 +78,8 @@ def usual_rate(optimizer: str, setting: Setting) -> float:
 
 def of_schedules(schedules: Sequence[str], setting: Setting) -> tuple[Option, ...]:
     """An option for each schedule; all have one grid."""
-    rate = setting.train.learning_rate
-    return tuple(Option("schedules", one, (("schedule", one),), rate) for one in schedules)
+    rate, epochs = setting.train.learning_rate, setting.train.epochs > 0
+    return tuple(Option("schedules", one, (("schedule", one),), rate, epochs) for one in schedules)
 
 
 def of_optimizers(optimizers: Sequence[str], setting: Setting, schedule: str) -> tuple[Option, ...]:
@@ -93,6 +96,7 @@ def of_optimizers(optimizers: Sequence[str], setting: Setting, schedule: str) ->
                 ("schedule", CONSTANT if one.startswith(FLAT) else schedule),
             ),
             usual_rate(one, setting),
+            setting.train.epochs > 0,
         )
         for one in optimizers
     )

@@ -11,7 +11,8 @@ asked for as ``asked``). ``summary.json`` holds, beside ``arms`` (`laboratory.ar
   mean metric on validation rows at each rate tried; edge: "low" or "high" where the best lies at
   an end of the grid;
 - ``verdicts``: list of `Verdict.to_json`; ``compounds``: list of `Compound.to_json`;
-- ``alike``: list of {steps, options}: schedules that are the same vector at that budget.
+- ``alike``: list of {steps, options}: schedules that are one vector at that budget, optimisers
+  that end in the same bits.
 
 Numbers are strict JSON: None for NaN, "inf" and "-inf".
 """
@@ -86,7 +87,7 @@ def investigate(laboratory: lab.Laboratory, design: Design, tuning_seeds: int) -
     whole = compounds.found(design, verdicts)
     advice = advise(laboratory, history, design, tuning)
     rows = lab.arm_table(history, laboratory.study.run.metric, "clean")
-    alike = designs.alike(design, history.plan)
+    alike = designs.alike(design, history)
     summary = {
         "arms": rows,
         "parts": list(dict.fromkeys(option.part for option in design.options)),

@@ -63,7 +63,7 @@ def notes(told: Told) -> list[str]:
         found.append(f"note: no rate finished for {', '.join(lost)}")
     for one in told["alike"]:
         found.append(
-            f"note: at {one['steps']} steps one course of the rate: {', '.join(one['options'])}"
+            f"note: at {one['steps']} steps these are one and the same: {', '.join(one['options'])}"
         )
     return found
 
