@@ -45,13 +45,19 @@ def arms_of(told: Told, part: str, steps: int) -> dict[str, str]:
     }
 
 
+def _mean(row: Told) -> str:
+    """An arm's mean, with the seeds that diverged where any did."""
+    lost = f" ({row['diverged_count']}/{row['n']} diverged)" if row["diverged_count"] else ""
+    return f"{tables.number(from_strict(row['mean']['estimate']), 4)}{lost}"
+
+
 def lines(told: Told, verdicts: Sequence[Verdict], part: str, steps: int) -> list[tuple[Any, ...]]:
     """Options of a part at a budget: rate, mean, difference to the reference with its verdict.
 
     Of schedules also the verdict on "beats constant". A difference is as it was measured, not
     turned by the metric's direction; its interval is corrected.
     """
-    means = {row["arm"]: from_strict(row["mean"]["estimate"]) for row in told["arms"]}
+    means = {row["arm"]: _mean(row) for row in told["arms"]}
     arms = arms_of(told, part, steps)
     control, kind = contrast(told, part)
     rows = []
@@ -61,7 +67,7 @@ def lines(told: Told, verdicts: Sequence[Verdict], part: str, steps: int) -> lis
         option = str(cell["option"])
         arm = arms[option]
         held = verdict_on(verdicts, arm, arms[control], kind)
-        row = [option, rate_text(cell), tables.number(means[arm], 4)]
+        row = [option, rate_text(cell), means[arm]]
         if part == "schedules" and option == CONSTANT:  # claimed the other way round
             row += [_effect(verdict_on(verdicts, arms[control], arm, "superiority"), True), ""]
         else:

@@ -11,6 +11,7 @@ from convergence.appraisal import Choice
 from convergence.history import History
 from convergence.laboratory import Laboratory
 from convergence.scheduling.design import Design
+from convergence.scheduling.options import DEFAULT
 from convergence.scheduling.tune import Tuning
 
 
@@ -56,7 +57,8 @@ def advise(laboratory: Laboratory, history: History, design: Design, tuning: Tun
         max((one for one in held if one.factor == part), key=lambda one: one.lead.rank)
         for part in parts
     )
-    strong = [one for one in best if one.lead.strong]
+    alone = history.copies(DEFAULT)  # one run, whatever its seeds are called, shows nothing
+    strong = [one for one in best if one.lead.strong and not alone]
     if not strong:
         return Advice(best, None, None)
     pick = max(strong, key=lambda one: one.lead.rank)

@@ -72,8 +72,7 @@ def usual_rate(optimizer: str, setting: Setting) -> float:
     train = setting.train
     if optimizer == train.optimizer:
         return train.learning_rate
-    free: dict[str, float] = getattr(names, "RATE_FREE", {})
-    return (USUAL_RATES | free).get(optimizer, 1e-3)
+    return (USUAL_RATES | names.RATE_FREE)[optimizer]
 
 
 def of_schedules(schedules: Sequence[str], setting: Setting) -> tuple[Option, ...]:

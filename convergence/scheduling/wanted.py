@@ -56,10 +56,8 @@ class Wanted:
         Raises:
             UserError: a budget that warm-up uses up, or a rate that cannot be.
         """
-        around = (max(1, steps // 4), steps, 4 * steps)
+        around = (max(1, steps // 4), steps, 4 * steps) if steps else ()
         budgets = tuple(sorted({*(self.budgets or around), steps}))
-        if not steps:
-            raise UserError("must be above 0 here: a rate is tuned by training.", "steps")
         warmup = setting.train.warmup
         if warmup and budgets[0] <= warmup:
             told = "" if self.budgets else f" (a quarter of {steps} steps)"
@@ -152,6 +150,8 @@ def read(options: Options) -> Wanted:
     extra = options.extra
     schedules = _listed(extra["schedules"], ";")
     optimizers = _listed(extra["optimizers"], ",")
+    if schedules == (opt.CONSTANT,):
+        raise UserError("name at least one schedule other than constant.", "schedules")
     _known(schedules, names.SCHEDULES, "schedules", "schedule")
     for one in optimizers:
         if one not in names.OPTIMIZERS:
@@ -190,8 +190,6 @@ def _checked_counts(options: Options) -> None:
             raise UserError(
                 f"{extra[flag]} is out of range; must be between {low} and {high}.", flag
             )
-    if options.run.num_seeds < 2:
-        raise UserError("must be at least 2 here: one seed says nothing about spread.", "num_seeds")
     if options.run.twin:
         raise UserError("has no part in this experiment; see experiments.randomness.", "twin")
 

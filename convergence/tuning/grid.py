@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import numpy as np
-
 FACTOR = 3.0  # from one rate to the next: the best of a grid lies within √3 of the best of all
 LEAST = float.fromhex("0x1p-126")  # a rate below is 0 in float32
-MOST = 1e30  # a grid reaches no further
+MOST = 3e38  # and one above is infinite
 
 
 def factors(count: int, factor: float = FACTOR) -> tuple[float, ...]:
@@ -53,9 +51,3 @@ def rates(centre: float, grid: Iterable[float]) -> tuple[float, ...]:
     if not all(LEAST <= rate <= MOST for rate in found):
         raise ValueError(f"rates around {centre:g} leave the range of float32")
     return found
-
-
-def nearest(rates: Iterable[float], rate: float) -> int:
-    """Index of the rate that is nearest on a logarithmic scale; the lower of two as near."""
-    apart = np.abs(np.log(np.array(list(rates), np.float64)) - math.log(rate))
-    return int(np.argmin(apart))
