@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convergence import names
 from convergence.analysis.statistics import from_strict
 from convergence.analysis.verdict import Verdict, verdict_on
 from convergence.reporting import tables
@@ -99,10 +100,16 @@ def budgets(records: Records, verdicts: Sequence[Verdict]) -> list[Made]:
                 " interval corrected within the claims of this budget; the verdict is on the claim"
                 f" that the column names, margin {tables.number(_margin(verdicts))}."
             )
-            title = f"{PARTS[part]} at {steps} steps: {records.metric}, tuned"
+            title = title_of(part, steps, records.metric)
             rows = lines(told, verdicts, part, steps)
             found.append((f"{part}-{steps}", title, headers(told, part), rows, note))
     return found
+
+
+def title_of(part: str, steps: int, metric: str) -> str:
+    """Of the table of a part at a budget."""
+    better = "higher" if metric in names.HIGHER_IS_BETTER else "lower"
+    return f"{PARTS[part]} at {steps} steps, tuned: {metric} ({better} is better)"
 
 
 def _margin(verdicts: Sequence[Verdict]) -> float | None:

@@ -35,7 +35,8 @@ def found(design: Design, verdicts: Sequence[Verdict]) -> list[Compound]:
             words = f"the rate should come down: {reference} beats constant at {at}"
             made.append(compound(there, "3b", words))
         else:
-            words = f"{', '.join(options)} all serve (no worse than {reference}) at {at}"
+            serve = "all serve" if len(options) > 1 else "serves"
+            words = f"{', '.join(options)} {serve} (no worse than {reference}) at {at}"
             made.append(compound(there, "3e", words))
 
     if design.part("schedules"):

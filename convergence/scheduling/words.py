@@ -34,11 +34,11 @@ def before(design: Design, seeds: int, compared: int) -> str:
     )
 
 
-def budget_text(told: Told, verdicts: Sequence[Verdict], part: str, steps: int) -> str:
+def budget_text(told: Told, verdicts: Sequence[Verdict], part: str, steps: int, metric: str) -> str:
     """The table of one part at one budget."""
     rows = compared.lines(told, verdicts, part, steps)
     table = tables.text(rows, compared.headers(told, part))
-    return f"{compared.PARTS[part]} at {steps} steps\n{table}" if rows else ""
+    return f"{compared.title_of(part, steps, metric)}\n{table}" if rows else ""
 
 
 def notes(told: Told) -> list[str]:
@@ -87,7 +87,7 @@ def closing_text(
     cautions = [*notes(told), *wording.arm_notes(told["arms"]), wording.warnings_text(verdicts)]
     parts = [
         *(
-            budget_text(told, verdicts, part, steps)
+            budget_text(told, verdicts, part, steps, run.metric)
             for part in told["parts"]
             for steps in told["budgets"]
         ),
