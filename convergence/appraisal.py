@@ -221,6 +221,14 @@ def _held_against(default: np.ndarray, values: np.ndarray) -> Lead | None:
     return Lead(beyond, mean.estimate, mean.error)
 
 
+def lead(history: History, arm: str, default: str = DEFAULT) -> Lead | None:
+    """An arm held against the default on validation rows, targets as told; None for no candidate.
+
+    An arm of which any seed diverged where the default's did not is none.
+    """
+    return _held_against(_told(history, default), _told(history, arm))
+
+
 def choose(history: History, design: Design) -> list[Choice]:
     """For each factor its best arm on validation rows."""
     default = _told(history, DEFAULT)

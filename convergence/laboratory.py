@@ -8,7 +8,7 @@ import hashlib
 import shlex
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +215,7 @@ def open_laboratory(
     arms: Any,
     claims: Any = None,
     base: Mapping[str, Any] | None = None,
-    further: str = "",
+    further: str | Callable[[], str] = "",
 ) -> Iterator[Laboratory | None]:
     """Loads and checks everything, then opens the workdir; yields None where nothing is to be run.
 
@@ -225,7 +225,8 @@ def open_laboratory(
         arms: the arms, or a function from the dataset to them.
         claims: a function from the laboratory to its claims, written down before training.
         base: changes to the base setting that the experiment insists on.
-        further: what --dry_run says of trials that come on top, depending on the results.
+        further: what --dry_run says of trials that come on top, depending on the results; a
+            function is asked once the data are loaded.
 
     Raises:
         UserError: data, settings or workdir do not fit.
@@ -239,7 +240,7 @@ def open_laboratory(
     # Says what does not fit before a folder is touched.
     runner = Study(study, dataset, Machine.here(options.workers))
     if options.dry_run:
-        print(estimate_text(runner, further))
+        print(estimate_text(runner, further() if callable(further) else further))
         yield None
         return
     workdir = Workdir.prepare(

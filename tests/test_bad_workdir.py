@@ -155,7 +155,7 @@ def test_stopped_before_its_claims_were_told(
         assert launch("schedules", *arguments).status == 130
     assert commands.manifest(tmp_path)["claims"] is None
     assert launch("schedules", *arguments, "--resume").status == 0
-    assert len(commands.manifest(tmp_path)["claims"]) == 2
+    assert len(commands.manifest(tmp_path)["claims"]) == 12
     assert "--schedules=cosine;linear\n" in (tmp_path / "flags.txt").read_text()
 
 

@@ -29,7 +29,7 @@ TRAIN = (
     "--fingerprint_every=10",
 )
 OWN = "0:1,10:.1"
-SCHEDULES = (*commands.SMALL, f"--schedules=cosine;{OWN};plateau")
+SCHEDULES = (*commands.SMALL, f"--schedules=cosine;{OWN};plateau", "--budgets=8,16")
 
 
 @pytest.fixture(scope="module")
@@ -204,32 +204,60 @@ def test_flags_repeat_the_study(request: pytest.FixtureRequest, tmp_path: Path, 
 
 
 def test_what_schedules_says(schedules: tuple[Ended, Path]) -> None:
-    """Protects the answer: each schedule held against the constant rate, with a verdict."""
+    """Protects the answer: each schedule held against constant and cosine, with a verdict."""
     ended, workdir = schedules
     assert ended.status == 0, ended.err
     assert max(map(len, ended.lines)) <= 80
     summary = strict(workdir / "summary.json")
-    arms = [f"schedule={one}" for one in ("constant", "cosine", OWN, "plateau")]
-    assert [row["arm"] for row in summary["arms"]] == arms
-    assert [v["claim"]["treatment"] for v in summary["verdicts"]] == arms[1:]
-    assert {v["claim"]["control"] for v in summary["verdicts"]} == {"schedule=constant"}
-    assert {v["comparisons"] for v in summary["verdicts"]} == {3}
+    arms = [
+        f"{one} at {n} steps" for n in (8, 16) for one in ("constant", "cosine", OWN, "plateau")
+    ]
+    assert [row["arm"] for row in summary["arms"]] == ["default", *arms]
+    claims = [(v["claim"]["treatment"], v["claim"]["control"]) for v in summary["verdicts"]]
+    for steps in (8, 16):
+        at = f" at {steps} steps"
+        assert (f"cosine{at}", f"constant{at}") in claims
+        for one in (OWN, "plateau"):
+            assert {(one + at, f"cosine{at}"), (one + at, f"constant{at}")} <= set(claims)
+        assert f"Schedules at {steps} steps" in ended.out
+    assert {v["comparisons"] for v in summary["verdicts"]} == {2}
     assert {v["speaks_of"] for v in summary["verdicts"]} == {"seeds and rows"}
-    assert "Differences to the constant rate, margin 0.01" in ended.out
-    for one in ("cosine", OWN, "plateau"):
-        assert f"3b {one} beats the" in ended.out
     assert commands.manifest(workdir)["claims"] == [v["claim"] for v in summary["verdicts"]]
 
 
 def test_a_schedule_of_the_users(schedules: tuple[Ended, Path]) -> None:
-    """Protects a user's own schedule: the peak rate until its step, then another course."""
-    loss = files.read_npz(schedules[1] / "curves.npz")["loss_mean"]
+    """Protects a user's own schedule: its rate until its step, then a tenth of it."""
+    curves = files.read_npz(schedules[1] / "curves.npz")
     table = files.read_parquet(schedules[1] / "trials.parquet")
-    assert set(table["varied"]) == {"init,order,dropout,augment"}
-    constant, own = (loss[np.array(table["arm"]) == f"schedule={one}"] for one in ("constant", OWN))
-    # The rate of step 10 first shows in the loss of step 11 (counted from 0).
-    np.testing.assert_array_equal(constant[:, :11], own[:, :11])
-    assert (constant[:, 11:] != own[:, 11:]).any(axis=1).all()
+    cells = strict(schedules[1] / "summary.json")["tuning"]["cells"]
+    tuned = next(one["rate"] for one in cells if (one["option"], one["steps"]) == (OWN, 16))
+    own = curves["rate"][np.array(table["arm"]) == f"{OWN} at 16 steps"]
+    np.testing.assert_allclose(own[:, :10], tuned, rtol=1e-6)
+    np.testing.assert_allclose(own[:, 10:16], tuned / 10, rtol=1e-6)
+
+
+def test_the_rates_of_the_comparison_are_the_tuned_ones(schedules: tuple[Ended, Path]) -> None:
+    """Protects the tuning: the best of the same rates for each arm, on seeds of its own."""
+    root = schedules[1]
+    table = files.read_parquet(root / "trials.parquet")
+    told, grids = strict(root / "summary.json")["tuning"], set()
+    for cell in told["cells"]:
+        arm = f"{cell['option']} at {cell['steps']} steps"
+        of_arm = {r for r, name in zip(table["learning_rate"], table["arm"]) if name == arm}
+        assert list(of_arm) == [pytest.approx(cell["rate"], rel=1e-6)]
+        grids.add(tuple(cell["rates"]))
+        tried = []
+        for k in range(told["rounds"]):
+            tuning = files.read_parquet(root / f"tuning{f'-{k + 1}' if k else ''}/trials.parquet")
+            rows = zip(tuning["arm"], tuning["learning_rate"], tuning["validation_accuracy"])
+            tried += [(score, -rate) for name, rate, score in rows if name.startswith(f"{arm}, ")]
+            assert not set(tuning["replica"]) & set(table["replica"])
+        assert len(tried) == len(cell["rates"])
+        assert -max(tried)[1] == pytest.approx(cell["rate"], rel=1e-6)
+    assert len(grids) == 1
+    settled = commands.manifest(root)
+    assert settled["spec_digest"] == spec.digest(settled["spec"])
+    assert settled["asked"] != settled["spec"]
 
 
 def test_claims_stand_before_training(
@@ -243,9 +271,10 @@ def test_claims_stand_before_training(
     monkeypatch.setattr(laboratory.Study, "run", stopped)
     assert launch("schedules", *SCHEDULES, f"--workdir={tmp_path}").status == 130
     before = commands.manifest(tmp_path)
-    assert len(before["claims"]) == 3
-    assert before["claims"] == commands.manifest(schedules[1])["claims"]
-    assert before["spec"] == commands.manifest(schedules[1])["spec"]
+    after = commands.manifest(schedules[1])
+    assert len(before["claims"]) == 10
+    assert before["claims"] == after["claims"]
+    assert before["spec"] == after["asked"]
 
 
 @pytest.mark.parametrize("name", commands.EXPERIMENTS)
@@ -255,10 +284,11 @@ def test_dry_run(tmp_path: Path, name: str) -> None:
     assert (ended.status, ended.err) == (0, "")
     trials, programs, steps = {
         "train": ("2 trials", "1 program", "40 steps"),
-        "schedules": ("26 trials", "1 program", "520 steps"),
+        "schedules": ("80 trials", "1 program", "2216 steps"),
         "five_challenges": ("62 trials", "3 programs", "992 steps"),
     }[name]
     assert ended.lines[0] == f"{trials} in {programs}, {steps} in all;"
+    assert ("The tuning before it: 78 trials, 2184 steps" in ended.out) == (name == "schedules")
     assert ended.lines[-1] == "Nothing was trained and nothing written."
     assert max(map(len, ended.lines)) <= 80
     assert list(tmp_path.iterdir()) == []

@@ -28,7 +28,7 @@ LEVELS = (
     ("events", "saving"),
     ("saved", "study", "live"),
     ("distribute", "results"),
-    ("challenges", "prediction", "replay", "chance"),
+    ("challenges", "prediction", "replay", "chance", "tuning"),
     ("rounding",),
     ("appraisal", "overview", "wording", "cache_entries", "verification", "difference", "logs"),
     ("comparison", "judged"),
@@ -37,7 +37,7 @@ LEVELS = (
     ("flags",),
     ("laboratory",),
     ("confirmation",),
-    ("five", "luck"),
+    ("five", "luck", "scheduling"),
 )
 HEIGHT = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Parts that may import less than their height allows.

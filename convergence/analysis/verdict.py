@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from convergence.analysis import telling
-from convergence.analysis.claim import Claim
+from convergence.analysis.claim import Claim, Kind
 from convergence.analysis.correction import holm
 from convergence.analysis.evidence import Evidence, weigh
 from convergence.analysis.power import CAP, POWER, SeedsNeeded, detectable, seeds_to_show
@@ -18,7 +18,7 @@ from convergence.analysis.rules import Decision, Ruling, by_interval, rule
 from convergence.analysis.statistics import SpeaksOf, few_warning, from_strict, strict_number
 from convergence.analysis.telling import Unit
 
-__all__ = ["Claim", "Compound", "Decision", "Verdict", "compound", "decide_family"]
+__all__ = ["Claim", "Compound", "Decision", "Verdict", "compound", "decide_family", "verdict_on"]
 
 
 _NUMBERS = ("effect", "low", "high", "alpha_low", "alpha_high", "smallest_detectable")
@@ -234,6 +234,17 @@ def _warnings(evidence: Evidence, ruling: Ruling, needed: SeedsNeeded) -> Iterat
         yield f"decided by divergences; the pairs that finished say: {alone}"
     if evidence.speaks_of == "seeds and rows" and (needed.fewest or 0) > CAP:
         yield "more seeds alone will not settle this: test on more rows"
+
+
+def verdict_on(
+    verdicts: Sequence[Verdict], treatment: str, control: str, kind: Kind
+) -> Verdict | None:
+    """The verdict on one contrast, or None where it was not claimed."""
+    for one in verdicts:
+        claim = one.claim
+        if (claim.treatment, claim.control, claim.kind) == (treatment, control, kind):
+            return one
+    return None
 
 
 @dataclasses.dataclass(frozen=True)

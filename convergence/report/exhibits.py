@@ -9,7 +9,7 @@ from typing import Any
 
 from convergence import wording
 from convergence.analysis.verdict import Verdict
-from convergence.report import luck
+from convergence.report import luck, schedules
 from convergence.reporting import latex, tables
 from convergence.reporting.figures.descents import costs
 from convergence.reporting.figures.groups import loss_name, validation_words
@@ -225,6 +225,7 @@ def all_tables(records: Records, verdicts: Sequence[Verdict]) -> list[Table]:
     found: list[Table | None] = [*claims(records, verdicts)]
     if not verdicts and not records.summary:
         found.append(announced(records))
+    found += [_table(*made) for made in schedules.all_made(records, verdicts)]
     by_arm: list[Table | None] = list(arms(records))
     found += by_arm or [scores(records)]
     found += [choices(records), rates(records), spreads(records)]

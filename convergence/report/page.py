@@ -23,6 +23,7 @@ CHILDREN = {
     "confirmation": "Confirmation: the recommended setting on unused seeds and test rows",
     "combination": "Combination: the changes that led alone, together",
 }
+TUNING = "tuning"  # told by the main study's own tables, not arm by arm
 
 
 def write(path: str | Path) -> Path:
@@ -50,6 +51,7 @@ def render(told: Records) -> tuple[str, list[Table]]:
     children = [
         (CHILDREN.get(name, name), _renamed(name, exhibits.all_tables(*sound(child))))
         for name, child in told.children.items()
+        if not name.startswith(TUNING)
     ]
     drawn = figures.draw(told, verdicts)
     sections = {

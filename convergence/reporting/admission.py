@@ -90,7 +90,8 @@ def _filled(told: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_resume(root: Path, manifest: Mapping[str, Any], spec_json: Mapping[str, Any]) -> None:
     """Raises UserError, naming the fields, where a study would be resumed with other settings."""
-    changed = spec.differences(_filled(manifest["spec"]), dict(spec_json))
+    asked = manifest.get("asked") or manifest["spec"]  # see `manifest.settled`
+    changed = spec.differences(_filled(asked), dict(spec_json))
     if changed:
         raise UserError(
             f"the study in {root} has other settings: {_told(changed)}. Repeat its flags "

@@ -81,6 +81,17 @@ def new_manifest(
     }
 
 
+def settled(manifest: Mapping[str, Any], spec_json: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields for a study whose arms were settled by an earlier one, such as tuned rates.
+
+    The spec is then what is trained; what was asked for is kept as ``asked``, by which the study is
+    known again when it is resumed.
+    """
+    known = files.plain(spec_json)
+    asked = manifest.get("asked") or manifest["spec"]
+    return {"asked": asked, "spec": known, "spec_digest": spec.digest(known)}
+
+
 def read_manifest(root: Path) -> dict[str, Any] | None:
     """The study's manifest, or None where the folder is missing, empty or holds no manifest.
 

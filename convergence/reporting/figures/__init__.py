@@ -12,6 +12,7 @@ from convergence.reporting.figures import (
     intervals,
     luck,
     rates,
+    schedules,
 )
 from convergence.reporting.figures.drawing import Drawn, Panel
 from convergence.reporting.figures.palette import DARK, LIGHT, SENTINELS, Palette
@@ -40,7 +41,9 @@ def draw(records: Records, verdicts: Sequence[Verdict] | None = None) -> list[Dr
     """
     told = verdicts_of(records) if verdicts is None else verdicts
     found = (
+        schedules.by_budget(records, told),
         intervals.differences(records, told),
+        schedules.tuning(records),
         luck.sources(records),
         growth.twins(records),
         growth.forgiving(records),

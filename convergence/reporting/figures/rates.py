@@ -18,6 +18,7 @@ from convergence.reporting.figures.lines import (
     there,
     until,
 )
+from convergence.reporting.figures.schedules import arms_at_own
 from convergence.reporting.records import Records
 
 RATE_POINTS = 300  # a schedule's corners should stay sharp
@@ -27,7 +28,8 @@ def rates(records: Records) -> Drawn | None:
     """The learning rate at each step, for every arm whose rate takes a course of its own."""
     if not there(records, "loss_step", "rate"):
         return None
-    courses = {arm: _course(records, arm) for arm in records.arms}
+    arms = arms_at_own(records)
+    courses = {arm: _course(records, arm) for arm in arms}
     known = {arm: curve for arm, curve in courses.items() if np.isfinite(curve[1]).any()}
     if not known:
         return None
@@ -46,7 +48,7 @@ def rates(records: Records) -> Drawn | None:
         group_panel(records, group, courses.__getitem__, "learning rate", (low, high, log))
         for group in drawn_groups
     )
-    untold = [arm for arm in records.arms if arm not in known]
+    untold = [arm for arm in arms if arm not in known]
     several = len(alike) - 1
     take = "1 further arm takes" if several == 1 else f"{several} further arms take"
     sentence = (
