@@ -8,17 +8,18 @@ end in has the bits of a run trained whole under the branch's schedule.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
 import jax
 import numpy as np
 
 from convergence.branching.counterfactual import Branch
-from convergence.plan import Trial
 from convergence.replay import Trainer
 from convergence.training.population import Replicated
 from convergence.training.state import Lane, TrialState
 from convergence.training.stepper import Stepper
+
+FACTORS, FIRST_BAD, FINGERPRINT = "factors", "first_bad", "fingerprint"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,13 +31,59 @@ class Grown:
         scores: by metric, float32[seeds, evaluations] on validation rows; NaN where a trial had
             diverged, and before the branch left the run.
         first_bad: int32[seeds]: the first step that was not finite, or -1.
-        state: NumPy arrays [seeds, ...] where they ended.
+        fingerprints: uint32[seeds, 2] of the states that they ended in.
     """
 
     branch: Branch
     scores: dict[str, np.ndarray]
     first_bad: np.ndarray
-    state: TrialState
+    fingerprints: np.ndarray
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it by name, for a file."""
+        return {
+            FACTORS: self.branch.factors,
+            FIRST_BAD: self.first_bad,
+            FINGERPRINT: self.fingerprints,
+            **self.scores,
+        }
+
+    @classmethod
+    def of(cls, branch: Branch, arrays: dict[str, np.ndarray]) -> Grown | None:
+        """What `arrays` told, or None where that is of another branch or not whole."""
+        scores = {k: v for k, v in arrays.items() if k not in (FACTORS, FIRST_BAD, FINGERPRINT)}
+        whole = {FACTORS, FIRST_BAD, FINGERPRINT} <= set(arrays) and scores
+        if not whole or not np.array_equal(arrays[FACTORS], branch.factors):
+            return None
+        return cls(branch, scores, arrays[FIRST_BAD], arrays[FINGERPRINT])
+
+
+class Kept:
+    """Branches that came to their end before, by chunk of seeds and place, as arrays of one file.
+
+    Args:
+        arrays: of the file; added to as branches end.
+        write: called with all arrays whenever a branch has ended.
+    """
+
+    def __init__(
+        self,
+        arrays: MutableMapping[str, np.ndarray] | None = None,
+        write: Callable[[MutableMapping[str, np.ndarray]], None] = lambda arrays: None,
+    ) -> None:
+        self._arrays = {} if arrays is None else arrays
+        self._write = write
+
+    def get(self, chunk: int, place: int, branch: Branch) -> Grown | None:
+        """What is known of a branch, None where nothing is."""
+        head = f"{chunk}/{place}/"
+        mine = {k[len(head) :]: v for k, v in self._arrays.items() if k.startswith(head)}
+        return Grown.of(branch, mine)
+
+    def put(self, chunk: int, place: int, one: Grown) -> None:
+        """Keeps a branch."""
+        self._arrays.update({f"{chunk}/{place}/{k}": v for k, v in one.arrays().items()})
+        self._write(self._arrays)
 
 
 def under(shared: Replicated, row: int, factors: np.ndarray) -> Replicated:
@@ -55,7 +102,7 @@ class Grower:
     Args:
         trainer: of the arm's study.
         arm: its index.
-        eval_steps: int[evaluations], ascending, the arm's number of steps among them.
+        eval_steps: evaluations' steps, ascending, the arm's number of steps among them.
         clean: score against clean targets.
     """
 
@@ -78,42 +125,53 @@ class Grower:
         """The seeds' inputs, as many at a time as a block takes."""
         most = self._population.lanes
         for k in range(0, len(self.trials), most):
-            mine: tuple[Trial, ...] = self.trials[k : k + most]
-            yield self._trainer.plan.lanes(self._group, mine)
+            yield self._trainer.plan.lanes(self._group, self.trials[k : k + most])
+
+    def cost(self, branches: Sequence[Branch]) -> int:
+        """Steps that training them takes, all seeds together."""
+        furthest = max(branch.start for branch in branches if branch.kind != "own")
+        tails = sum(self.steps - branch.start for branch in branches if branch.kind != "own")
+        own = self.steps * any(branch.kind == "own" for branch in branches)
+        return len(self.trials) * (furthest + tails + own)
 
     def grow(
-        self, branches: Sequence[Branch], grown: Callable[[Branch, Grown], None] | None = None
+        self,
+        branches: Sequence[Branch],
+        kept: Kept | None = None,
+        progress: Callable[[int], None] = lambda steps: None,
     ) -> list[Grown]:
-        """Trains branches to their end; the run as it was is one that never leaves it.
+        """Trains branches to their end; the run as it was is trained from its first step on.
 
         Args:
-            grown: told of each chunk of seeds of each branch that has come to its end.
+            kept: what an earlier call came to, and where this one's is kept.
+            progress: told how many further steps were taken, all seeds together.
 
         Returns:
             [branches], in their order.
         """
+        kept = kept or Kept()
         parts: list[list[Grown]] = [[] for _ in branches]
-        order = sorted(range(len(branches)), key=lambda k: branches[k].start)
-        for lanes in self._chunks():
+        leaves = [0 if branch.kind == "own" else branch.start for branch in branches]
+        for chunk, lanes in enumerate(self._chunks()):
             own = Stepper(self._population, lanes, self._shared)
             state, step = own.initial(), 0
-            for place in order:
-                branch = branches[place]
-                state, step = own.advance(state, step, branch.start).state, branch.start
-                one = self._branch(lanes, branch, state)
+            for place in sorted(range(len(branches)), key=leaves.__getitem__):
+                branch, leave = branches[place], leaves[place]
+                one = kept.get(chunk, place, branch)
+                if one is None:
+                    state = own.advance(state, step, leave).state
+                    progress((leave - step) * len(lanes))
+                    step = leave
+                    one = self._branch(lanes, branch, state, leave)
+                    kept.put(chunk, place, one)
+                progress((self.steps - leave) * len(lanes))
                 parts[place].append(one)
-                if grown:
-                    grown(branch, one)
         return [_joined(part) for part in parts]
 
-    def _branch(self, lanes: list[Lane], branch: Branch, state: TrialState) -> Grown:
+    def _branch(self, lanes: list[Lane], branch: Branch, state: TrialState, step: int) -> Grown:
         """One branch's seeds from the state that they leave the run at."""
         shared = under(self._shared, self.row, branch.factors)
         stepper = Stepper(self._population, lanes, shared)
-        if branch.kind == "own":  # scored on its whole way
-            state, step = stepper.initial(), 0
-        else:
-            step = branch.start
         curves: dict[str, np.ndarray] = {}
         for k, until in enumerate(self.eval_steps):
             if until < step:
@@ -122,16 +180,18 @@ class Grower:
             for metric, values in stepper.scores(state, self.clean).items():
                 empty = np.full((len(values), len(self.eval_steps)), np.nan, np.float32)
                 curves.setdefault(metric, empty)[:, k] = values
-        return Grown(branch, curves, np.array(state.first_bad), state)
+        state = stepper.advance(state, step, self.steps).state
+        return Grown(branch, curves, np.array(state.first_bad), stepper.fingerprints(state))
 
 
 def _joined(parts: Sequence[Grown]) -> Grown:
     """A branch's chunks of seeds as one."""
-    if len(parts) == 1:
-        return parts[0]
-    scores = {
-        metric: np.concatenate([one.scores[metric] for one in parts]) for metric in parts[0].scores
-    }
-    first_bad = np.concatenate([one.first_bad for one in parts])
-    state = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(one.state for one in parts))
-    return Grown(parts[0].branch, scores, first_bad, state)
+    return Grown(
+        parts[0].branch,
+        {
+            metric: np.concatenate([one.scores[metric] for one in parts])
+            for metric in parts[0].scores
+        },
+        np.concatenate([one.first_bad for one in parts]),
+        np.concatenate([one.fingerprints for one in parts]),
+    )

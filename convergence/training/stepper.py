@@ -69,6 +69,11 @@ class Stepper:
         shards = self._shards(state)
         return self.population.evaluate(self.block, self.shared, shards, VALIDATION, clean)
 
+    def fingerprints(self, state: TrialState) -> np.ndarray:
+        """uint32[trials, 2] of states, NumPy arrays [trials, ...], as a run's last ones are."""
+        told = self.population.finish(self.block, self.shared, self._shards(state), VALIDATION)
+        return told[1]
+
     def advance(self, state: TrialState, start: int, until: int) -> Stepped:
         """The trials after `until` steps, from their states after `start` steps.
 
