@@ -80,7 +80,7 @@ def claim_of(
     name = name_of(kind, point, steps)
     return Claim(
         id="3d" if kind == "earlier" else "3c",
-        statement=f"{name}, it ends better than as it was",
+        statement=f"{name}, the run ends better",
         treatment=name,
         control=OWN,
         kind="superiority",

@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from convergence import names, spec
 from convergence import laboratory as lab
+from convergence import names, spec
 from convergence.analysis.bands import band
 from convergence.analysis.branches import OWN, BranchVerdict, claim_of, judge_branches, name_of
 from convergence.analysis.claim import Claim
@@ -116,7 +116,7 @@ class BranchTest:
 
 
 def changes_of(setting: spec.Setting) -> dict[str, Any]:
-    """The changes that give the run in question where none is named: a constant rate's is `drop`."""
+    """What gives the run in question where nothing is named: `drop` for a constant rate."""
     return {"schedule": DEFAULT} if setting.train.schedule == "constant" else {}
 
 

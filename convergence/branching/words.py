@@ -9,17 +9,20 @@ from convergence.branching import counterfactual
 from convergence.branching.run import BranchTest
 from convergence.reporting import tables
 
+HEADERS = ("rate", "gain", "interval", "ends better")
+
 
 def closing_text(told: BranchTest) -> str:
     """The verdict, what was held against what, and a line a branch."""
     verdicts = told.verdict.branches
-    parts = [
-        f"Branch test: {answer(told)}",
-        f"The run as it was ({run_words(told)}) against itself with the rate lowered at other"
-        f" steps:\n{told.metric} on {told.split} after {counted(told.steps, 'step')}, margin"
-        f" {tables.number(told.margin)}\n{wording.verdict_text(verdicts)}",
-        wording.warnings_text(verdicts),
-    ]
+    lines = [(one.claim.treatment, *wording.verdict_line(one)[1:]) for one in verdicts]
+    held = (
+        f"The run as it was ({run_words(told)}) against itself\n{told.metric} on {told.split}"
+        f" after {counted(told.steps, 'step')}, margin {tables.number(told.margin)}\n"
+        f"{tables.text(lines, HEADERS)}\nGains over the run as it was; intervals speak of seeds,"
+        " and are corrected for all branches."
+    )
+    parts = [f"Branch test: {answer(told)}", held, wording.warnings_text(verdicts)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -37,10 +40,12 @@ def answer(told: BranchTest) -> str:
     verdict = told.verdict
     if verdict.best is not None:
         best = verdict.branches[verdict.best]
-        gain = tables.estimate(best.effect, best.low, best.high)
+        bounds = sorted(best.claim.direction * bound for bound in (best.low, best.high))
+        gain = tables.estimate(best.claim.direction * best.effect, *bounds)
+        name = best.claim.treatment
         return (
-            f"{verdict.verdict}. {best.claim.treatment[:1].upper()}{best.claim.treatment[1:]}, the"
-            f" run ends better: {told.metric} {gain}."
+            f"{verdict.verdict}. {name[:1].upper()}{name[1:]}, the run ends better in"
+            f" {told.metric}, by {gain}."
         )
     if verdict.verdict == judged.TIMELY:
         return (

@@ -39,8 +39,9 @@ CHOOSING, CONFIRMING = 16, 32  # the oracle's seeds
 LOOKING = 6  # seeds of a first look, which spares most settings without a contrast the oracle
 FINE = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # the oracle's points beside the two plants
 LEVEL = 0.01  # one-sided, of the oracle's bounds
+NOISY = "teacher_classification, labels in ten redrawn"
 TASKS = {
-    "setting": ("teacher_classification", "breast_cancer", "diabetes"),
+    "setting": ("teacher_classification", "diabetes", NOISY),
     "reported": ("digits", "mnist1d", "teacher_regression"),
 }
 RATES = {"sgd": (0.1, 2.0), "momentum": (0.02, 0.3), "adam": (0.004, 0.06)}
@@ -93,6 +94,8 @@ class Bench:
     def grower(self, drawn: Drawn, point: int, root: int, first: int, seeds: int) -> Grower:
         """The run that drops at a point, with seeds from `first` on."""
         told = DataSpec(dataset=drawn.dataset)
+        if drawn.dataset == NOISY:
+            told = DataSpec(dataset="teacher_classification", label_noise=0.1, data_seed=1)
         if drawn.dataset not in self._datasets:
             self._datasets[drawn.dataset] = data.load(told)
         dataset = self._datasets[drawn.dataset]
@@ -138,9 +141,7 @@ def bound(differences: np.ndarray, sign: int) -> float:
     if not np.isfinite(differences).all():
         return float("nan")
     error = stats.sem(differences)
-    return float(
-        np.mean(differences) + sign * stats.t.isf(LEVEL, len(differences) - 1) * error
-    )
+    return float(np.mean(differences) + sign * stats.t.isf(LEVEL, len(differences) - 1) * error)
 
 
 def examine(bench: Bench, drawn: Drawn, root: int) -> tuple[str, int]:
@@ -173,9 +174,9 @@ def examine(bench: Bench, drawn: Drawn, root: int) -> tuple[str, int]:
     return "", points[best]
 
 
-def tested(bench: Bench, drawn: Drawn, point: int, root: int, seeds: int = SEEDS) -> dict[str, Any]:
+def tested(bench: Bench, drawn: Drawn, point: int, root: int) -> dict[str, Any]:
     """What the branch test says of one run."""
-    grower = bench.grower(drawn, point, root, 0, seeds)
+    grower = bench.grower(drawn, point, root, 0, SEEDS)
     made = counterfactual.branches(grower.factors)
     scores = bench.scores(grower, made)
     claims = [
@@ -190,7 +191,7 @@ def tested(bench: Bench, drawn: Drawn, point: int, root: int, seeds: int = SEEDS
 
 def case(bench: Bench, part: str, dataset: str, number: int, cache: Path) -> dict[str, Any]:
     """One setting that counts, with its three runs; read from the cache if it is there."""
-    path = cache / f"{part}-{dataset}-{number}.json"
+    path = cache / f"{part}-{TASKS[part].index(dataset)}-{number}.json"
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return found
@@ -204,6 +205,7 @@ def case(bench: Bench, part: str, dataset: str, number: int, cache: Path) -> dic
         if not why:
             break
         redrawn.append(why)
+        print(f"  {drawn}: {why}", flush=True)
     points = (drawn.point(drawn.early), drawn.point(drawn.long), best)
     runs = {
         truth: tested(bench, drawn, point, root + 1 + k)
@@ -258,10 +260,11 @@ def table(cases: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "| --- " + "| ---: " * (len(judged.VERDICTS) + 1) + "|"
     for truth in CLASSES:
         counts = [said[truth, one] for one in judged.VERDICTS]
-        yield f"| {truth} | {' | '.join(map(str, counts))} | {share(said[truth, truth], sum(counts))} |"
-    right = sum(said[truth, truth] for truth in CLASSES)
+        right = share(said[truth, truth], sum(counts))
+        yield f"| {truth} | {' | '.join(map(str, counts))} | {right} |"
+    every = sum(said[truth, truth] for truth in CLASSES)
     wrong = sum(n for (t, v), n in said.items() if v in CLASSES and v != t)
-    yield f"\nright {share(right, said.total())} of {said.total()}; wrong {wrong}"
+    yield f"\nright {share(every, said.total())} of {said.total()}; wrong {wrong}"
     for task, rights in by_task.items():
         yield f"{task}: {sum(rights)} of {len(rights)}"
     yield from undecided

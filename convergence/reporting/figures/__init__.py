@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from convergence.analysis.verdict import Verdict
 from convergence.reporting.figures import (
+    branch,
     curves,
     descents,
     growth,
@@ -41,6 +42,7 @@ def draw(records: Records, verdicts: Sequence[Verdict] | None = None) -> list[Dr
     told = verdicts_of(records) if verdicts is None else verdicts
     found = (
         intervals.differences(records, told),
+        branch.branches(records),
         luck.sources(records),
         growth.twins(records),
         growth.forgiving(records),
