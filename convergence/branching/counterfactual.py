@@ -25,7 +25,7 @@ SHARES = (0.05, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0)  # of the steps after warm
 NEAR = 0.02  # of the steps: closer to the run's own point than that is the run itself
 CUT = 0.1  # of the rate, where the run has no descent to be moved
 FEWEST_STEPS = 10
-LEVEL = 1e-6  # a rate this close to the highest is the highest
+LEVEL = 0.01  # of the highest rate: peaks of this height count as high; steps may miss their tops
 
 
 class Branch(NamedTuple):
@@ -55,7 +55,11 @@ def onset(factors: np.ndarray, warmup: int = 0) -> int:
         A step after the warm-up; the number of steps where the rate never comes down.
     """
     body = np.asarray(factors, np.float64)[warmup:]
-    return warmup + int(np.flatnonzero(body >= body.max() * (1.0 - LEVEL))[-1]) + 1
+    high = body >= body.max() * (1.0 - LEVEL)
+    last = int(np.flatnonzero(high)[-1])
+    first = last - int(np.argmin(np.append(high[last::-1], False))) + 1  # of the last peak
+    peak = body[first : last + 1]
+    return warmup + first + int(np.flatnonzero(peak == peak.max())[-1]) + 1
 
 
 def gradual(factors: np.ndarray, warmup: int = 0) -> bool:
