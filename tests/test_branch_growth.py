@@ -114,7 +114,7 @@ def test_what_was_kept_is_not_trained_again() -> None:
     written: list[int] = []
     kept = Kept(half, lambda now: written.append(len(now)))
     again = taken.grow(ways, kept, progress.append)
-    assert len(written) == len(ways) - 2
+    assert len(written) == len(ways) - 3
     assert sum(progress) <= taken.cost(ways)
     for one, other in zip(first, again):
         same(one, other)
