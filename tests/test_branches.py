@@ -104,7 +104,11 @@ def test_divergence_counts_against_whom_it_befalls() -> None:
     assert judge_branches(claims(), branches, own).verdict == judged.TIMELY
     branches, own = scores(rng, (-0.1, 0.05, 0.0, 0.0), 16, 0.01)
     own[:12] = np.inf
-    assert judge_branches(claims(), branches, own).verdict in (judged.EARLY, judged.LONG, "undecided")
+    assert judge_branches(claims(), branches, own).verdict in (
+        judged.EARLY,
+        judged.LONG,
+        "undecided",
+    )
     told = judge_branches(claims(), branches, np.full(16, np.nan))
     assert told.verdict == judged.IMPOSSIBLE
     assert "every seed" in told.reason

@@ -20,7 +20,7 @@ MOVABLE = [name for name in names.SCHEDULES if name != "plateau"]
     warmup=st.sampled_from([0, 0, 5, 13]),
 )
 def test_a_branch_is_the_run_up_to_its_start(name: str, steps: int, warmup: int) -> None:
-    """Protects the test's meaning: own steps shared to the bit, then another course, same budget."""
+    """Protects the test's meaning: own steps shared to the bit, another course, the same budget."""
     factors = schedules.shape(name, steps, warmup=warmup)
     own, *others = cf.branches(factors, warmup)
     assert own.kind == "own"
@@ -88,7 +88,7 @@ def test_a_rate_that_comes_down_at_once_is_cut_along_its_own_shape() -> None:
     """Protects smooth schedules: held before the descent, or cut within it."""
     factors = schedules.shape("cosine", 100)
     assert cf.gradual(factors)
-    own, *others = cf.branches(factors)
+    others = cf.branches(factors)[1:]
     assert {one.kind for one in others} == {"earlier", "later"}
     cut = next(one for one in others if one.kind == "earlier" and one.point == 30)
     assert np.allclose(cut.factors[30:], 0.1 * factors[30:])

@@ -6,7 +6,7 @@ from convergence import wording
 from convergence.analysis import branches as judged
 from convergence.analysis.telling import counted
 from convergence.branching import counterfactual
-from convergence.branching.run import BranchTest
+from convergence.branching.outcome import BranchTest
 from convergence.reporting import tables
 
 HEADERS = ("rate", "gain", "interval", "ends better")
