@@ -119,18 +119,33 @@ def branch_part(laboratory: lab.Laboratory, changes: Changes | None = None) -> B
         return judged(Trainer(runner), ways, kept, bar)
 
 
+def check(options: Options) -> None:
+    """Raises UserError where the test cannot be asked of what the flags say."""
+    if options.run.num_seeds < 2:
+        raise UserError("must be at least 2 here: one seed says nothing about spread.", "num_seeds")
+    if options.run.twin:
+        raise UserError("has no part in this experiment; see experiments.randomness.", "twin")
+
+
 def run(options: Options) -> None:
     """Runs the branch test alone, on the setting's own run: an experiment with one arm."""
     changes = changes_of(options.setting)
+    check(options)
+
+    def arms(dataset: Dataset) -> tuple[Arm, ...]:
+        base = options.setting.changed(changes)
+        alone = StudySpec(options.name, QUESTION, base, options.run, (Arm(OWN),))
+        laid_out(spec.validate(alone), dataset, {})  # what cannot be asked is told before a folder
+        return alone.arms
+
     with lab.open_laboratory(
-        *(options, QUESTION, (Arm(OWN),)),
+        *(options, QUESTION, arms),
         claims=lambda laboratory: branch_claims(laboratory, {}),
         base=changes,
         further=f" The branches take up to {len(counterfactual.SHARES)} times as long again.",
     ) as laboratory:
         if laboratory is None:
             return
-        laid_out(laboratory.study, laboratory.dataset, {})  # what cannot be asked is told at once
         history = laboratory.conduct(laboratory.study, laboratory.workdir, OWN)
         told = branch_part(laboratory, {})
         rows = lab.arm_table(history, told.metric, "clean")
