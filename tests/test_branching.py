@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +15,15 @@ import numpy as np
 import pytest
 from helpers import commands
 from helpers.commands import Ended, launch
+from helpers.finished import finished
 
 from convergence.analysis import branches as judged
 from convergence.analysis.branches import BranchVerdict
-from convergence.branching import growth, run
+from convergence.branching import folder, growth, run
+from convergence.errors import UserError
 from convergence.report import branch as tables
 from convergence.reporting import figures, files, records
+from convergence.spec import Arm, DataSpec
 
 NAME = "schedules"
 SMALL = (
@@ -169,7 +174,7 @@ def test_other_runs(flags: tuple[str, ...], verdict: str | None, said: str, tmp_
     assert said in " ".join(ended.out.split())
     if verdict:
         assert told["verdict"]["verdict"] == verdict
-    if "20:1" in flags[0]:
+    if "--schedule=20:1" in flags:
         assert {way["kind"] for way in told["ways"]} == {"own", "earlier"}
 
 
@@ -190,3 +195,28 @@ def test_mistakes(flags: tuple[str, ...], said: str, tmp_path: Path) -> None:
     ended = launch(NAME, *SMALL, *flags, f"--workdir={tmp_path / 's'}")
     assert commands.refused(ended, NAME).startswith(said)
     assert not (tmp_path / "s").exists()
+
+
+def test_a_finished_study_is_tested_from_its_folder(ran: tuple[Ended, Path]) -> None:
+    """Protects scripts/branch.py: from the folder alone the same is found, and nothing written."""
+    before = commands.tree(ran[1])
+    assert folder.of_folder(ran[1]).to_json() == summary(ran[1])["branch"]
+    assert commands.tree(ran[1]) == before
+
+
+def test_folders_that_cannot_be_tested(ran: tuple[Ended, Path], tmp_path: Path) -> None:
+    """Protects users: which arm, how many seeds, told in a sentence."""
+    told = DataSpec(dataset="iris")
+    arms = (Arm("base"), Arm.of("cosine", schedule="cosine"))
+    finished(tmp_path / "one", told, arms=arms, num_seeds=1)
+    with pytest.raises(UserError, match="--arm: the study in .* has 2 arms; name one: base, cos"):
+        folder.of_folder(tmp_path / "one")
+    with pytest.raises(UserError, match="one seed, which says nothing"):
+        folder.of_folder(tmp_path / "one", "cosine")
+    with pytest.raises(UserError, match="unknown arm 'cosin'"):
+        folder.of_folder(tmp_path / "one", "cosin")
+    script = [sys.executable, str(commands.ROOT / "scripts" / "branch.py")]
+    done = subprocess.run([*script, "/nowhere"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("branch: ")
+    assert "Traceback" not in done.stderr

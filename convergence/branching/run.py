@@ -50,18 +50,23 @@ def laid_out(
         UserError: the loss decides when its rate comes down, or it is too short to be branched.
     """
     setting = study.setting.changed(dict(changes))
-    if setting.train.schedule == "plateau":
+    context = tuple(dict.fromkeys((*study.arms, *study.context)))
+    told = StudySpec(study.name, QUESTION, setting, study.run, (Arm(OWN),), context)
+    one = resolve(spec.validate(told), dataset)
+    return one, ways_of(Plan(one, dataset), 0)
+
+
+def ways_of(plan: Plan, arm: int) -> list[Branch]:
+    """An arm's run as it was, then its branches; raises UserError as `laid_out`."""
+    train = plan.settings[arm].train
+    if train.schedule == "plateau":
         raise UserError(
             "reduce on plateau lowers the rate where the loss tells it to, not at a step that"
             " could be moved; give another schedule to branch from.",
             "schedule",
         )
-    context = tuple(dict.fromkeys((*study.arms, *study.context)))
-    told = StudySpec(study.name, QUESTION, setting, study.run, (Arm(OWN),), context)
-    one = resolve(spec.validate(told), dataset)
-    plan = Plan(one, dataset)
-    factors = plan.shapes[plan.schedule_of_arm[0], : plan.arm_steps[0]]
-    return one, list(counterfactual.branches(factors, setting.train.warmup))
+    factors = plan.shapes[plan.schedule_of_arm[arm], : plan.arm_steps[arm]]
+    return list(counterfactual.branches(factors, train.warmup))
 
 
 def claims_of(study: StudySpec, ways: Sequence[Branch]) -> list[Claim]:
