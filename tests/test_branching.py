@@ -209,7 +209,7 @@ def test_folders_that_cannot_be_tested(ran: tuple[Ended, Path], tmp_path: Path) 
     told = DataSpec(dataset="iris")
     arms = (Arm("base"), Arm.of("cosine", schedule="cosine"))
     finished(tmp_path / "one", told, arms=arms, num_seeds=1)
-    with pytest.raises(UserError, match="--arm: the study in .* has 2 arms; name one: base, cos"):
+    with pytest.raises(UserError, match=r"--arm: the study in .* has 2 arms; name one: base, cos"):
         folder.of_folder(tmp_path / "one")
     with pytest.raises(UserError, match="one seed, which says nothing"):
         folder.of_folder(tmp_path / "one", "cosine")
