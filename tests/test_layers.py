@@ -37,6 +37,7 @@ LEVELS = (
     ("flags",),
     ("laboratory",),
     ("confirmation",),
+    ("branching",),
     ("five", "luck", "scheduling"),
 )
 HEIGHT = {part: level for level, parts in enumerate(LEVELS) for part in parts}

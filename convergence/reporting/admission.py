@@ -23,6 +23,7 @@ KNOWN = (
     "fingerprints.npz",
     "sketches.npz",
     "twins.npz",
+    "branches.npz",
     "summary.json",
     "preprocessing.json",
     "preprocessing.npz",

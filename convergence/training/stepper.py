@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from convergence.training.population import Population, Replicated
+from convergence.training.population import VALIDATION, Population, Replicated
 from convergence.training.state import TRACE, Lane, TrialState
 
 
@@ -58,6 +58,21 @@ class Stepper:
         count = self.block.trials
         index = np.where(np.arange(places) < count, np.arange(places), 0)
         return self.population.restore(jax.tree.map(lambda a: np.asarray(a)[index], state))
+
+    def scores(self, state: TrialState, clean: bool = False) -> dict[str, np.ndarray]:
+        """Metrics on the validation rows by name, float32[trials]; NaN where a trial diverged.
+
+        Args:
+            state: NumPy arrays [trials, ...].
+            clean: score on uncorrupted inputs against uncorrupted targets.
+        """
+        shards = self._shards(state)
+        return self.population.evaluate(self.block, self.shared, shards, VALIDATION, clean)
+
+    def fingerprints(self, state: TrialState) -> np.ndarray:
+        """uint32[trials, 2] of states, NumPy arrays [trials, ...], as a run's last ones are."""
+        told = self.population.finish(self.block, self.shared, self._shards(state), VALIDATION)
+        return told[1]
 
     def advance(self, state: TrialState, start: int, until: int) -> Stepped:
         """The trials after `until` steps, from their states after `start` steps.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from convergence.analysis.verdict import Verdict
 from convergence.reporting.figures import (
+    branch,
     curves,
     descents,
     growth,
@@ -44,6 +45,7 @@ def draw(records: Records, verdicts: Sequence[Verdict] | None = None) -> list[Dr
         schedules.by_budget(records, told),
         intervals.differences(records, told),
         schedules.tuning(records),
+        branch.branches(records),
         luck.sources(records),
         growth.twins(records),
         growth.forgiving(records),
