@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -19,7 +18,7 @@ from helpers.finished import finished
 
 from convergence.analysis import branches as judged
 from convergence.analysis.branches import BranchVerdict
-from convergence.branching import folder, growth, run
+from convergence.branching import folder, growth
 from convergence.errors import UserError
 from convergence.report import branch as tables
 from convergence.reporting import figures, files, records
@@ -27,22 +26,17 @@ from convergence.spec import Arm, DataSpec
 
 NAME = "schedules"
 SMALL = (
-    *("--preset=smoke", "--dataset=iris", "--batch_size=8", "--hidden=8", "--num_seeds=6"),
+    *("--parts=branch", "--preset=smoke", "--dataset=iris", "--batch_size=8", "--hidden=8"),
+    *("--num_seeds=6", "--steps=60", "--lanes=32", "--eval_every=3"),
     *("--metric=cross_entropy", "--optimizer=sgd", "--learning_rate=0.3", "--notensorboard"),
 )
-PRESETS = {"smoke": {"steps": 60, "num_seeds": 2, "lanes": 32}}
 PLANTED = "3:.001"  # dropped by so much within the first steps, iris is hardly learnt
 
 
 @pytest.fixture(scope="module", autouse=True)
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where runs and compiled programs are shared; `launch` runs the branch test alone."""
-    alone = SimpleNamespace(main=run.run, PRESETS=PRESETS)
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        commands.programs_kept(tmp_path_factory.getbasetemp()),
-    ):
-        patch.setattr(commands, "experiment", lambda name: alone)
+    """Where runs and compiled programs are shared."""
+    with commands.programs_kept(tmp_path_factory.getbasetemp()):
         yield tmp_path_factory.getbasetemp()
 
 
@@ -220,3 +214,23 @@ def test_folders_that_cannot_be_tested(ran: tuple[Ended, Path], tmp_path: Path) 
     assert done.returncode == 2
     assert done.stderr.startswith("branch: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_beside_the_comparison_of_schedules(tmp_path: Path) -> None:
+    """Protects --parts=schedules,branch: both answers, both sets of claims, in one study."""
+    more = ("--parts=schedules,branch", "--schedules=linear", "--budgets=30,60")
+    ended = launch(NAME, *SMALL, *more, f"--workdir={tmp_path / 's'}")
+    assert ended.status == 0, ended.err
+    told = summary(tmp_path / "s")
+    families = {one["claim"]["family"] for one in told["verdicts"]}
+    assert "branches" in families
+    assert len(families) > 1
+    assert told["branch"]["schedule"] == "drop"
+    assert "Branch test: " in ended.out
+    assert max(map(len, ended.lines)) <= 80
+    claims = commands.manifest(tmp_path / "s")["claims"]
+    assert claims == [one["claim"] for one in told["verdicts"]]
+    refused = launch(NAME, *SMALL, *more, "--schedule=plateau", f"--workdir={tmp_path / 't'}")
+    assert commands.refused(refused, NAME).startswith("--schedule: reduce on plateau")
+    assert not (tmp_path / "t").exists()

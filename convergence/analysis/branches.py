@@ -65,6 +65,11 @@ def name_of(kind: str, point: int, steps: int) -> str:
     return "never lowered" if point >= steps else f"held to {point}"
 
 
+def answered(decision: str) -> str:
+    """A decision on a branch's claim ("fails (reversed)") as an answer to "does it end better?"."""
+    return decision.replace("holds", "yes", 1).replace("fails", "no", 1)
+
+
 def claim_of(
     kind: str, point: int, steps: int, *, metric: str, margin: float, direction: int
 ) -> Claim:

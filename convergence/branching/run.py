@@ -124,24 +124,24 @@ def branch_part(laboratory: lab.Laboratory, changes: Changes | None = None) -> B
         return judged(Trainer(runner), ways, kept, bar)
 
 
-def check(options: Options) -> None:
-    """Raises UserError where the test cannot be asked of what the flags say."""
+def check_run(options: Options, dataset: Dataset) -> None:
+    """Raises UserError where the test cannot be asked of the run that the flags give."""
     if options.run.num_seeds < 2:
         raise UserError("must be at least 2 here: one seed says nothing about spread.", "num_seeds")
     if options.run.twin:
         raise UserError("has no part in this experiment; see experiments.randomness.", "twin")
+    base = options.setting.changed(changes_of(options.setting))
+    alone = StudySpec(options.name, QUESTION, base, options.run)
+    laid_out(spec.validate(alone), dataset, {})
 
 
 def run(options: Options) -> None:
     """Runs the branch test alone, on the setting's own run: an experiment with one arm."""
     changes = changes_of(options.setting)
-    check(options)
 
     def arms(dataset: Dataset) -> tuple[Arm, ...]:
-        base = options.setting.changed(changes)
-        alone = StudySpec(options.name, QUESTION, base, options.run, (Arm(OWN),))
-        laid_out(spec.validate(alone), dataset, {})  # what cannot be asked is told before a folder
-        return alone.arms
+        check_run(options, dataset)  # what cannot be asked is told before a folder is touched
+        return (Arm(OWN),)
 
     with lab.open_laboratory(
         *(options, QUESTION, arms),

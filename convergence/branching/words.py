@@ -15,7 +15,10 @@ HEADERS = ("rate", "gain", "interval", "ends better")
 def closing_text(told: BranchTest) -> str:
     """The verdict, what was held against what, and a line a branch."""
     verdicts = told.verdict.branches
-    lines = [(one.claim.treatment, *wording.verdict_line(one)[1:]) for one in verdicts]
+    lines = []
+    for one in verdicts:
+        _, gain, interval, decision = wording.verdict_line(one)
+        lines.append((one.claim.treatment, gain, interval, judged.answered(decision)))
     held = (
         f"The run as it was ({run_words(told)}) against itself\n{told.metric} on {told.split}"
         f" after {counted(told.steps, 'step')}, margin {tables.number(told.margin)}\n"

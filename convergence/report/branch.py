@@ -44,10 +44,9 @@ def branches(records: Records) -> Made | None:
 def _gain(one: Mapping[str, Any]) -> tuple[Any, ...]:
     sign = one["claim"]["direction"]
     low, high = sorted(sign * from_strict(one[name]) for name in ("low", "high"))
-    decision = one["decision"]
-    if decision == "fails":
-        decision = f"fails ({one['reason']})"
-    return sign * from_strict(one["effect"]), tables.interval(low, high), decision
+    why = f" ({one['reason']})" if one["reason"] else ""
+    answer = judged.answered(one["decision"] + why)
+    return sign * from_strict(one["effect"]), tables.interval(low, high), answer
 
 
 def all_made(records: Records) -> list[Made]:

@@ -10,6 +10,7 @@ from convergence import names
 from convergence.spec import Arm, Setting
 
 PARTS = ("schedules", "optimizers")
+BRANCH = "branch"  # a part that compares no options: the branch test of the setting's own run
 CONSTANT = "constant"
 DEFAULT = "default"
 FLAT = ("schedule_free",)  # optimisers that average instead of lowering the rate

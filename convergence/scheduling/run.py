@@ -11,6 +11,7 @@ asked for as ``asked``). ``summary.json`` holds, beside ``arms`` (`laboratory.ar
   mean metric on validation rows at each rate tried; edge: "low" or "high" where the best lies at
   an end of the grid;
 - ``verdicts``: list of `Verdict.to_json`; ``compounds``: list of `Compound.to_json`;
+- ``branch``: as `branching.outcome` says, None if not asked;
 - ``alike``: list of {steps, options}: schedules that are one vector at that budget, optimisers
   that end in the same bits.
 
@@ -25,6 +26,8 @@ from typing import Any
 from convergence import confirmation, spec
 from convergence import laboratory as lab
 from convergence.appraisal import decide
+from convergence.branching import run as branching
+from convergence.branching import words as telling
 from convergence.challenges import Comparison
 from convergence.data import Dataset
 from convergence.flags import Options
@@ -35,6 +38,7 @@ from convergence.scheduling import design as designs
 from convergence.scheduling import wanted as wants
 from convergence.scheduling.advice import Advice, advise
 from convergence.scheduling.design import Design
+from convergence.scheduling.options import BRANCH
 from convergence.scheduling.tune import Tuning, tune
 from convergence.spec import Arm, StudySpec
 from convergence.study import resolve
@@ -46,15 +50,24 @@ TITLE = "comparison"
 def run(options: Options) -> None:
     """Runs the experiment; see experiments.schedules."""
     wanted = wants.read(options)
+    if wanted.parts == (BRANCH,):
+        branching.run(options)
+        return
     options = wants.with_own_budget(options, wanted)
     made: list[Design] = []
 
+    branches = BRANCH in wanted.parts
+
     def arms(dataset: Dataset) -> tuple[Arm, ...]:
+        if branches:
+            branching.check_run(options, dataset)
         made.append(wanted.design(options.setting, own_steps(options, dataset)))
         return made[0].compared({})
 
     def claims(laboratory: lab.Laboratory) -> list[Any]:
-        return claimed(laboratory, made[0])
+        return claimed(laboratory, made[0]) + (
+            branching.branch_claims(laboratory) if branches else []
+        )
 
     def further() -> str:
         return words.before(made[0], wanted.tuning_seeds, options.run.num_seeds)
@@ -62,7 +75,7 @@ def run(options: Options) -> None:
     with lab.open_laboratory(options, QUESTION, arms, claims, further=further) as laboratory:
         if laboratory is None:
             return
-        investigate(laboratory, made[0], wanted.tuning_seeds)
+        investigate(laboratory, made[0], wanted.tuning_seeds, branches)
 
 
 def own_steps(options: Options, dataset: Dataset) -> int:
@@ -77,7 +90,9 @@ def claimed(laboratory: lab.Laboratory, design: Design) -> list[designs.Claim]:
     return designs.claims(design, laboratory.study.run, direction)
 
 
-def investigate(laboratory: lab.Laboratory, design: Design, tuning_seeds: int) -> None:
+def investigate(
+    laboratory: lab.Laboratory, design: Design, tuning_seeds: int, branches: bool = False
+) -> None:
     """Tunes, compares, decides, recommends, and writes it all down."""
     tuning = tune(laboratory, design, tuning_seeds)
     settle(laboratory, design, tuning)
@@ -86,6 +101,8 @@ def investigate(laboratory: lab.Laboratory, design: Design, tuning_seeds: int) -
     verdicts = [verdict for _, verdict in told if verdict]
     whole = compounds.found(design, verdicts)
     advice = advise(laboratory, history, design, tuning)
+    tested = branching.branch_part(laboratory) if branches else None
+    branched = tested.verdict.branches if tested else ()
     rows = lab.arm_table(history, laboratory.study.run.metric, "clean")
     alike = designs.alike(design, history)
     summary = {
@@ -104,12 +121,15 @@ def investigate(laboratory: lab.Laboratory, design: Design, tuning_seeds: int) -
             for option in design.options
         ],
         "tuning": tuning.to_json(design),
-        "verdicts": [verdict.to_json() for verdict in verdicts],
+        "verdicts": [verdict.to_json() for verdict in (*verdicts, *branched)],
+        "branch": tested.to_json() if tested else None,
         "compounds": [one.to_json() for one in whole],
         "alike": alike,
         **advice.summary(),
     }
     text = words.closing_text(laboratory.study.run, summary, verdicts, whole)
+    if tested:
+        text += f"\n\n{telling.closing_text(tested)}"
     laboratory.close(summary, f"{text}\n\n{recommended(advice)}")
 
 

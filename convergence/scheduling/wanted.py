@@ -15,8 +15,9 @@ from convergence.spec import Setting
 from convergence.tuning import grid
 
 MOST_RATES = 40
+PARTS = (*opt.PARTS, opt.BRANCH)
 EXTRA = {
-    "parts": ("schedules", f"what is compared, of {', '.join(opt.PARTS)}"),
+    "parts": ("schedules", f"what is done, of {', '.join(PARTS)}"),
     "schedules": ("", "schedules to compare, separated by ; (empty: all)"),
     "optimizers": ("", "optimisers to compare, separated by commas (empty: all)"),
     "reference": ("cosine", "the schedule that the others are held against"),
@@ -33,7 +34,7 @@ class Wanted:
     """The experiment's own flags.
 
     Attributes:
-        parts: of `options.PARTS`.
+        parts: of `PARTS`.
         schedules, optimizers: what is compared.
         reference: the schedule that the others are held against.
         budgets: as the user gave them, ascending; empty for those around the own one.
@@ -134,11 +135,11 @@ def _known(listed: Sequence[str], valid: Sequence[str], flag: str, what: str) ->
 def _parts(text: str) -> tuple[str, ...]:
     found = _listed(text, ",")
     for one in found:
-        if one not in opt.PARTS:
-            raise unknown_name(one, opt.PARTS, "parts", "part")
+        if one not in PARTS:
+            raise unknown_name(one, PARTS, "parts", "part")
     if not found:
-        raise UserError(f"is empty; name some of {', '.join(opt.PARTS)}.", "parts")
-    return tuple(part for part in opt.PARTS if part in found)
+        raise UserError(f"is empty; name some of {', '.join(PARTS)}.", "parts")
+    return tuple(part for part in PARTS if part in found)
 
 
 def read(options: Options) -> Wanted:
