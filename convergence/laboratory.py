@@ -158,7 +158,8 @@ def draw_report(workdir: Workdir) -> str:
 def user_files(study: StudySpec) -> dict[str, str]:
     """SHA-256 of the user's own files that the study runs, by path."""
     settings = [study.arm_setting(arm) for arm in study.arms]
-    told = {text for s in settings for text in (s.model.model, s.train.loss) if ":" in text}
+    own = (text for s in settings for text in (s.model.model, s.model.init, s.train.loss))
+    told = {text for text in own if ":" in text}
     paths = sorted({text.rpartition(":")[0] for text in told})
     return {
         path: hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest() for path in paths

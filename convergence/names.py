@@ -35,8 +35,9 @@ INITIALISERS = (
     "he_normal",
     "he_uniform",
     "orthogonal",
+    "lsuv",
 )
-BIASES = ("zero", "prior")
+BIASES = ("zero", "prior", "none")
 CLASSIFICATION_LOSSES = (
     "cross_entropy",
     "focal",
@@ -80,4 +81,5 @@ RANGES = {
     "r2": (-math.inf, 1.0),
 }
 SAVE_PARAMS = ("auto", "all", "none")
+OWN_FILES = ("model", "init", "loss")  # fields that may name a user's own file
 PRESETS = ("smoke", "quick", "paper")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from convergence import names, randomness, schedules, spec
+from convergence import names, randomness, schedules, spec, weights
 from convergence.data import Dataset, View, make_view, outer_split
 from convergence.errors import UserError
 from convergence.losses import build_loss
@@ -18,7 +18,7 @@ from convergence.optimizers import build_optimizer
 from convergence.packing import Packing
 from convergence.spec import Arm, DataSpec, Setting, StudySpec
 from convergence.training.evaluation import CHUNK
-from convergence.training.program import Initialiser, Program
+from convergence.training.program import Initialiser, Program, fitting
 from convergence.training.state import Lane
 from convergence.training.step import Algorithm
 
@@ -108,9 +108,10 @@ def _active(x: np.ndarray) -> np.ndarray:
 def _static(setting: Setting) -> tuple[Any, ...]:
     """All of a setting that shapes its program, without what lanes choose or carry as numbers."""
     plain = setting.changed(dict.fromkeys(spec.TRACED, 1.0) | {"init": "default"})
-    model = dataclasses.replace(plain.model, bias="zero")
+    if plain.model.bias != "none":  # a model without biases is another
+        plain = plain.changed({"bias": "zero"})
     train = plain.train
-    return (model, train.optimizer, train.batch_size, train.accumulate, train.compute_dtype)
+    return (plain.model, train.optimizer, train.batch_size, train.accumulate, train.compute_dtype)
 
 
 class Plan:
@@ -244,9 +245,10 @@ class Plan:
 
     def _program(self, setting: Setting) -> Program:
         longest = max(len(self.development), len(self.test), 1)
+        algorithm = self._algorithm(setting)
         return Program(
-            algorithm=self._algorithm(setting),
-            initialisers=self.pool.initialisers,
+            algorithm=algorithm,
+            initialisers=fitting(self.pool.initialisers, algorithm.model, setting.model.bias),
             task=self.dataset.task,
             shape=self.dataset.shape,
             missing=bool(np.isnan(self.dataset.x).any()),
@@ -261,12 +263,15 @@ class Plan:
             arms_of.setdefault(_static(setting), []).append(arm)
         groups = []
         for static, arms in arms_of.items():
+            program = self._program(self.settings[arms[0]])
+            for arm in arms:
+                told = self.settings[arm].model
+                weights.check(told.init, told.model, program.algorithm.model, self.dataset.shape)
             trials = tuple(
                 Trial(k * len(self.settings) + arm, arm, int(replica), self.arm_steps[arm])
                 for k, replica in enumerate(self.replicas)
                 for arm in arms
             )
-            program = self._program(self.settings[arms[0]])
             key = (static, self.pool, program.capacity, self.shapes.shape, self.dataset.digest)
             groups.append(Group(key, program, trials))
         return tuple(groups)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from convergence import data, spec
+from convergence import data, names, spec
 from convergence.data import Dataset
 from convergence.errors import UserError
 from convergence.plan import Group, Plan
@@ -27,7 +27,7 @@ from convergence.training.blocks import BlockRun, Cadence, Store, Want
 from convergence.training.population import Population
 from convergence.userfile import split_reference
 
-OWN = ("model", "loss")  # fields that may name a user's own file
+OWN = names.OWN_FILES
 EXACT = ("fingerprint", "chain", "marks", "chains", "sketches")
 _FILES = {
     "fingerprints.npz": {

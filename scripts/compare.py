@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from convergence import command
 from convergence.errors import UserError, unknown_name
+from convergence.names import OWN_FILES
 
 TEXTS = (
     ("metric", "NAME", "what to compare (default: the studies' own)"),
@@ -41,6 +42,7 @@ TEXTS = (
     ("precision", "NAME", "bfloat16: of the forward pass; highest, …: of matrix products"),
     ("model", "FILE:NAME", "where your own model's file is, if it is one"),
     ("loss", "FILE:NAME", "where your own loss' file is, if it is one"),
+    ("init", "FILE:NAME", "where your own initialiser's file is, if it is one"),
 )
 NUMBERS = (
     ("sample", "train only the first N seeds again"),
@@ -110,7 +112,7 @@ def rerun(told: argparse.Namespace) -> None:
     from convergence.comparison.rerun import changed, evaluate, retrain, width_of
     from convergence.replay import open_replay
 
-    own = {"model": told.model, "loss": told.loss}
+    own = {name: getattr(told, name) for name in OWN_FILES}
     replay = open_replay(told.workdir, own)
     folder = Path(told.rerun)
     trials = [int(trial) for trial in filter(None, told.trials.split(","))]
@@ -163,8 +165,8 @@ def again(told: argparse.Namespace) -> None:
     side = Side(told.workdir)
     for python in [] if told.all else told.python:
         conditions.probe(python, side.study.setting.data.dataset)  # a mistake ends here
-    drift = open_replay(told.workdir, {"model": told.model, "loss": told.loss}).drift()
-    passed = [f"--{name}={getattr(told, name)}" for name in ("model", "loss", "platform")]
+    drift = open_replay(told.workdir, {name: getattr(told, name) for name in OWN_FILES}).drift()
+    passed = [f"--{name}={getattr(told, name)}" for name in (*OWN_FILES, "platform")]
     auditor = audit.Auditor(
         side,
         [str(Path(__file__).resolve()), str(told.workdir.resolve()), *passed],
@@ -203,7 +205,7 @@ def two(told: argparse.Namespace) -> None:
     print("\n".join(lines(found)))
     if cause:
         print(wrapped(f"Rounding or bug? {cause['verdict']}: {cause['sentence']}"))
-    if command_line := further(found, {"model": told.model, "loss": told.loss}):
+    if command_line := further(found, {name: getattr(told, name) for name in OWN_FILES}):
         print(command_line)
 
 
@@ -215,7 +217,7 @@ def cause_of(told: argparse.Namespace, a: Any, b: Any, found: Any) -> dict[str, 
         return {}
     command.say("… rounding or bug? repeated rounding is run around the first study")
     try:
-        own = {"model": told.model, "loss": told.loss}
+        own = {name: getattr(told, name) for name in OWN_FILES}
         return dict(of_studies(a, b, found, own).to_json())
     except UserError as error:  # its data are gone, say: the rest was told
         return {"verdict": "cannot tell", "sentence": str(error)}

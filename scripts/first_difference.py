@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from convergence import command
 from convergence.errors import UserError
+from convergence.names import OWN_FILES
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
@@ -42,6 +43,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--trial_b", default="", help="the same, of B alone")
     parser.add_argument("--model", default="", help="where your own model's file is, if it is one")
     parser.add_argument("--loss", default="", help="where your own loss' file is, if it is one")
+    parser.add_argument("--init", default="", help="where your own initialiser is, if it is one")
     parser.add_argument("--json", default="", help="also write what was found to this file")
     parser.add_argument(
         "--platform", default="auto", choices=command.PLATFORMS, help="where to run"
@@ -65,7 +67,7 @@ def main(told: argparse.Namespace) -> int:
     if told.b is None and told.trial_b:
         raise UserError("there is no second study; give --trial.", "trial_b")
     compilation_cache.enable(say=command.say)
-    own = {"model": told.model, "loss": told.loss}
+    own = {name: getattr(told, name) for name in OWN_FILES}
     a = sides.open_side(told.a, own)
     b = None if told.b is None else sides.open_side(told.b, own)
     first, second = told.trial_a or told.trial, told.trial_b or told.trial

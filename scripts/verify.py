@@ -36,6 +36,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=None, help="how many trials (default 4)")
     parser.add_argument("--model", default="", help="where your own model's file is, if it is one")
     parser.add_argument("--loss", default="", help="where your own loss' file is, if it is one")
+    parser.add_argument("--init", default="", help="where your own initialiser is, if it is one")
     parser.add_argument(
         "--platform", default="auto", choices=command.PLATFORMS, help="where to run"
     )
@@ -68,7 +69,7 @@ def opened(told: argparse.Namespace) -> Any:
     from convergence.reporting.workdir import Workdir
 
     try:
-        return replay.open_replay(told.workdir, {"model": told.model, "loss": told.loss})
+        return replay.open_replay(told.workdir, {name: getattr(told, name) for name in replay.OWN})
     except UserError as error:
         workdir = Workdir.open(told.workdir)  # raises where there is no study of ours
         if error.field not in replay.OWN and certificate.read(workdir):
