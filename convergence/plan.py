@@ -18,15 +18,13 @@ from convergence.optimizers import build_optimizer
 from convergence.packing import Packing
 from convergence.spec import Arm, DataSpec, Setting, StudySpec
 from convergence.training.evaluation import CHUNK
-from convergence.training.program import Initialiser, Program, fitting
+from convergence.training.program import Initialiser, Program
 from convergence.training.state import Lane
 from convergence.training.step import Algorithm
 
 SPLITTING = ("split", "corrupt")  # the sources that decide what a trial sees of the dataset
 INPUTS_KEPT = 128  # at least: inputs of an arm that its seeds have in common
 TABLE_STEP = 256  # the schedules' table has a multiple of so many columns: fewer program shapes
-
-
 _Place = tuple[DataSpec, int, int]  # of a view: its data, streams of SPLITTING
 
 
@@ -45,7 +43,6 @@ class Pool:
     """What all programs of a study have in common, from its arms and its context, in any order."""
 
     losses: tuple[str, ...]
-    initialisers: tuple[Initialiser, ...]
     dropout: bool  # some arm drops units
     clips: bool  # some arm clips gradients
     noisy: bool  # some arm adds input noise
@@ -55,7 +52,6 @@ class Pool:
         """The pool that these settings need."""
         return cls(
             losses=tuple(sorted({s.train.loss for s in settings})),
-            initialisers=tuple(sorted({initialiser(s) for s in settings})),
             dropout=any(s.model.dropout > 0 for s in settings),
             clips=any(s.train.clip_norm > 0 for s in settings),
             noisy=any(s.data.input_noise > 0 for s in settings),
@@ -133,6 +129,10 @@ class Plan:
             _same_data(study.setting.data, setting.data, arm)
         self._context = tuple(study.arm_setting(arm) for arm in study.context)
         self.pool = Pool.of((*self.settings, *self._context))
+        starts: dict[Any, set[Initialiser]] = {}  # each program draws weights as its arms want
+        for one in (*self.settings, *self._context):
+            starts.setdefault(_static(one), set()).add(initialiser(one))
+        self._initialisers = {static: tuple(sorted(found)) for static, found in starts.items()}
         self.development, self.test = outer_split(dataset, study.setting.data)
         # Noise on the inputs is added as they are read: it is no part of what a trial sees.
         self._data = [dataclasses.replace(s.data, input_noise=0.0) for s in self.settings]
@@ -245,10 +245,9 @@ class Plan:
 
     def _program(self, setting: Setting) -> Program:
         longest = max(len(self.development), len(self.test), 1)
-        algorithm = self._algorithm(setting)
         return Program(
-            algorithm=algorithm,
-            initialisers=fitting(self.pool.initialisers, algorithm.model, setting.model.bias),
+            algorithm=self._algorithm(setting),
+            initialisers=self._initialisers[_static(setting)],
             task=self.dataset.task,
             shape=self.dataset.shape,
             missing=bool(np.isnan(self.dataset.x).any()),
@@ -265,14 +264,14 @@ class Plan:
         for static, arms in arms_of.items():
             program = self._program(self.settings[arms[0]])
             for arm in arms:
-                told = self.settings[arm].model
-                weights.check(told.init, told.model, program.algorithm.model, self.dataset.shape)
+                weights.check(self.settings[arm].model, program.algorithm.model, self.dataset.shape)
             trials = tuple(
                 Trial(k * len(self.settings) + arm, arm, int(replica), self.arm_steps[arm])
                 for k, replica in enumerate(self.replicas)
                 for arm in arms
             )
-            key = (static, self.pool, program.capacity, self.shapes.shape, self.dataset.digest)
+            pool = (self.pool, program.initialisers)
+            key = (static, pool, program.capacity, self.shapes.shape, self.dataset.digest)
             groups.append(Group(key, program, trials))
         return tuple(groups)
 
@@ -327,7 +326,7 @@ class Plan:
             schedule=np.int32(self.schedule_of_arm[arm]),
             plateau=np.float32(setting.train.schedule == "plateau"),
             steps=np.int32(0),
-            initialiser=np.int32(self.pool.initialisers.index(initialiser(setting))),
+            initialiser=np.int32(self._initialisers[_static(setting)].index(initialiser(setting))),
             twin=np.bool_(self.study.arms[arm].twin),
             rows=padded(view.train),
             train_count=np.int32(len(view.train)),

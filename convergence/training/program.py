@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from convergence import weights
-from convergence.models import Model
 from convergence.randomness import wrap
 from convergence.training.state import Lane, Shared
 from convergence.training.step import Algorithm
@@ -19,22 +17,6 @@ class Initialiser(NamedTuple):
 
     init: str
     bias: str
-
-
-def fitting(initialisers: tuple[Initialiser, ...], model: Model, bias: str) -> tuple[Any, ...]:
-    """A study's initialisers for one of its programs, each in its place.
-
-    Lanes name an initialiser by its place. One that no lane of this program can name – the prior
-    of a model without biases, lsuv of one whose layers cannot be seen – stands there as another.
-    """
-    unseen = model.watch is None
-    return tuple(
-        Initialiser(
-            "orthogonal" if unseen and one.init == weights.LSUV else one.init,
-            "none" if bias == "none" else one.bias,
-        )
-        for one in initialisers
-    )
 
 
 class Program(NamedTuple):

@@ -12,6 +12,7 @@ from jax.nn import initializers as jax_init
 from convergence import names, randomness
 from convergence.errors import UserError, unknown_name
 from convergence.models.base import Model, Path, PyTree, leaf_path
+from convergence.spec import ModelSpec
 from convergence.userfile import load_attribute, split_reference, told
 
 Array = jax.Array
@@ -77,22 +78,23 @@ def _drawn_by(name: str) -> Initialiser | None:
     return INITIALISERS[name]
 
 
-def check(name: str, reference: str, model: Model, shape: tuple[int, ...]) -> None:
+def check(spec: ModelSpec, model: Model, shape: tuple[int, ...]) -> None:
     """Tries an initialiser on every kernel of a model; nothing is computed.
 
     Args:
-        name: as `initialise` takes it.
-        reference: the model's name, for messages.
+        spec: names the initialiser and the model.
+        model: what `spec` describes.
         shape: of one example.
 
     Raises:
         UserError: lsuv for a model whose layers cannot be seen; no such file or function, an error
             in it (told with its line), or an array of another shape or type than asked for.
     """
+    name = spec.init
     if name == "lsuv" and model.watch is None:
         raise UserError(
-            f"lsuv scales layer by layer, and the layers of {reference} cannot be seen (only those"
-            " of a Linen module can); use orthogonal.",
+            f"lsuv scales layer by layer, and the layers of {spec.model} cannot be seen (only"
+            " those of a Linen module can); use orthogonal.",
             "init",
         )
     if ":" not in name:
