@@ -37,7 +37,7 @@ LEVELS = (
     ("flags",),
     ("laboratory",),
     ("confirmation",),
-    ("five", "luck"),
+    ("five", "initial", "luck"),
 )
 HEIGHT = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Parts that may import less than their height allows.
