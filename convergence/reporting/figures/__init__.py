@@ -12,6 +12,8 @@ from convergence.reporting.figures import (
     intervals,
     luck,
     rates,
+    surfaces,
+    weights,
 )
 from convergence.reporting.figures.drawing import Drawn, Panel
 from convergence.reporting.figures.palette import DARK, LIGHT, SENTINELS, Palette
@@ -41,6 +43,11 @@ def draw(records: Records, verdicts: Sequence[Verdict] | None = None) -> list[Dr
     told = verdicts_of(records) if verdicts is None else verdicts
     found = (
         intervals.differences(records, told),
+        weights.grid(records),
+        weights.reached(records),
+        weights.layers(records),
+        surfaces.surfaces(records),
+        surfaces.barriers(records),
         luck.sources(records),
         growth.twins(records),
         growth.forgiving(records),
