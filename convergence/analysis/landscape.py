@@ -50,6 +50,18 @@ def plane(points: Array, origin: Array) -> Plane:
     return Plane(np.asarray(origin, np.float64), directions, away @ directions.T, held)
 
 
+def held_of(points: Array, directions: Array) -> float:
+    """The share of a descent that a plane holds, of its squared distances from its last point.
+
+    Args:
+        points: [stops, params].
+        directions: [2, params] orthonormal.
+    """
+    away = points - points[-1]
+    whole = float((away**2).sum())
+    return float(((away @ directions.T) ** 2).sum()) / whole if whole > 0 else 1.0
+
+
 def mesh(places: Array, size: int, room: float = 0.25) -> tuple[Array, Array]:
     """Axes [size] and [size] of a grid over the places, with room around them."""
     low, high = places.min(axis=0), places.max(axis=0)

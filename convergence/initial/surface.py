@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from convergence.analysis.bootstrap import bootstrap_t
-from convergence.analysis.landscape import Plane, barriers, mesh, plane
+from convergence.analysis.landscape import Plane, barriers, held_of, mesh, plane
 from convergence.analysis.statistics import Interval, strict_number
 from convergence.replay import Trainer
 from convergence.rounding.courses import Setup
@@ -39,7 +39,9 @@ class Surface:
         title: whose plane.
         x, y: [size] axes, distances between params.
         loss: [size, size], row k at y[k].
-        descents: seed → [stops, 2] its states' projections on the plane, and their real losses.
+        descents: seed → [stops, 2] its states' projections on the plane, their real losses
+            [stops], and the share of the descent that the plane holds: of its squared distances
+            from its own end.
         held: [2] see `Plane`.
     """
 
@@ -47,15 +49,20 @@ class Surface:
     x: np.ndarray
     y: np.ndarray
     loss: np.ndarray
-    descents: dict[int, tuple[np.ndarray, np.ndarray]]
+    descents: dict[int, tuple[np.ndarray, np.ndarray, float]]
     held: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
         """A dict for strict JSON."""
         told = {name: _rounded(getattr(self, name)) for name in ("x", "y", "loss", "held")}
         descents = [
-            {"seed": seed, "places": _rounded(places), "losses": _rounded(losses)}
-            for seed, (places, losses) in self.descents.items()
+            {
+                "seed": seed,
+                "places": _rounded(places),
+                "losses": _rounded(losses),
+                "held": _rounded(np.array(held)),
+            }
+            for seed, (places, losses, held) in self.descents.items()
         ]
         return {"title": self.title, "descents": descents} | told
 
@@ -192,7 +199,7 @@ def _surface(
         step = np.stack(
             [land.losses(state, p, np.zeros((1, len(p))), np.zeros((1, 1))) for p in points]
         )
-        drawn[seed] = (places, step[:, 0])
+        drawn[seed] = (places, step[:, 0], held_of(points, flat_on.directions))
     return Surface(title, x, y, loss, drawn, flat_on.held)
 
 

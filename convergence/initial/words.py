@@ -36,10 +36,17 @@ def claims_text(told: Told) -> str:
 def surfaces_text(told: Mapping[str, Any]) -> str:
     """How much of each descent its plane holds."""
     lines = [
-        f"  {one['title']}: {100 * sum(one['held']):.0f} % of the squared distance from its middle"
+        f"  {one['title']}: "
+        + ", ".join(
+            f"{100 * line['held']:.0f} % of seed {line['seed']}" for line in one["descents"]
+        )
         for one in told["surfaces"]
     ]
-    return "\n".join(["Planes of descents (drawn in the report)", *lines]) if lines else ""
+    return (
+        "\n".join(["Planes of descents, and what they hold of them (drawn in the report)", *lines])
+        if lines
+        else ""
+    )
 
 
 def closing_text(

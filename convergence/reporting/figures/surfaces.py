@@ -52,7 +52,7 @@ def _surface(one: Told) -> Panel | None:
         for k, line in enumerate(one["descents"]):
             places = _array(line["places"])
             shade = ax.colour(palette, k % len(palette.series))
-            axes.plot(places[:, 0], places[:, 1], "-", color=shade, linewidth=1.3, zorder=4)
+            ax.line(axes, places[:, 0], places[:, 1], palette, k)
             axes.plot(*places[0], MARKERS[0], color=shade, markersize=4, zorder=5)
             axes.plot(*places[-1], "X", color=shade, markersize=6, zorder=6)
         ax.scale(axes, "x", float(x[0]), float(x[-1]), False)
@@ -80,12 +80,12 @@ def surfaces(records: Records) -> Drawn | None:
         for one in told[: max(1, len(told) - 1)]
         for line in one["descents"]
     ]
-    shares = [100 * sum(from_strict(share) for share in one["held"]) for one in told]
+    shares = [100 * from_strict(line["held"]) for one in told for line in one["descents"]]
     return Drawn(
         "surfaces",
         "The descent to the minimum",
         f"Training loss: {'; '.join(dict.fromkeys(ends))}. The planes hold"
-        f" {min(shares):.0f} to {max(shares):.0f} % of the descents.",
+        f" {min(shares):.0f} to {max(shares):.0f} % of the descents drawn on them.",
         tuple(panels),
         "Planes of the two principal directions of a descent's own params, around its end (of both:"
         " around the middle of the ends); darker is a higher loss"
