@@ -73,7 +73,8 @@ def test_figures_of_a_state(tanh: Study) -> None:
         return -jnp.mean(jnp.take_along_axis(log_p, targets[:, None], 1))
 
     hidden = np.tanh(np.asarray(x @ now["dense_0"]["kernel"] + now["dense_0"]["bias"]))
-    grads = jax.grad(loss)(now, x, y)
+    slopes = jax.jit(jax.grad(loss))
+    grads = slopes(now, x, y)
     assert told.loss == pytest.approx(float(loss(now, x, y)), rel=1e-5)
     assert told.activation[0] == pytest.approx(np.sqrt((hidden**2).mean()), rel=1e-5)
     assert told.saturated[0] == pytest.approx((np.abs(hidden) > 0.98).mean(), abs=1e-6)
@@ -85,7 +86,7 @@ def test_figures_of_a_state(tanh: Study) -> None:
         moved = np.linalg.norm(later - kernel) / np.linalg.norm(kernel)
         assert told.update[place] == pytest.approx(moved, rel=1e-4)
     pieces = [
-        np.concatenate([np.ravel(g) for g in jax.tree.leaves(jax.grad(loss)(now, a, b))])
+        np.concatenate([np.ravel(g) for g in jax.tree.leaves(slopes(now, a, b))])
         for a, b in zip(x.reshape(8, 32, -1), y.reshape(8, 32))
     ]
     spread = np.var(np.stack(pieces), axis=0, ddof=1).sum()
