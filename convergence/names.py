@@ -35,8 +35,9 @@ INITIALISERS = (
     "he_normal",
     "he_uniform",
     "orthogonal",
+    "lsuv",
 )
-BIASES = ("zero", "prior")
+BIASES = ("zero", "prior", "none")
 CLASSIFICATION_LOSSES = (
     "cross_entropy",
     "focal",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from convergence import names, randomness, schedules, spec
+from convergence import names, randomness, schedules, spec, weights
 from convergence.data import Dataset, View, make_view, outer_split
 from convergence.errors import UserError
 from convergence.losses import build_loss
@@ -25,8 +25,6 @@ from convergence.training.step import Algorithm
 SPLITTING = ("split", "corrupt")  # the sources that decide what a trial sees of the dataset
 INPUTS_KEPT = 128  # at least: inputs of an arm that its seeds have in common
 TABLE_STEP = 256  # the schedules' table has a multiple of so many columns: fewer program shapes
-
-
 _Place = tuple[DataSpec, int, int]  # of a view: its data, streams of SPLITTING
 
 
@@ -45,7 +43,6 @@ class Pool:
     """What all programs of a study have in common, from its arms and its context, in any order."""
 
     losses: tuple[str, ...]
-    initialisers: tuple[Initialiser, ...]
     dropout: bool  # some arm drops units
     clips: bool  # some arm clips gradients
     noisy: bool  # some arm adds input noise
@@ -55,7 +52,6 @@ class Pool:
         """The pool that these settings need."""
         return cls(
             losses=tuple(sorted({s.train.loss for s in settings})),
-            initialisers=tuple(sorted({initialiser(s) for s in settings})),
             dropout=any(s.model.dropout > 0 for s in settings),
             clips=any(s.train.clip_norm > 0 for s in settings),
             noisy=any(s.data.input_noise > 0 for s in settings),
@@ -108,9 +104,10 @@ def _active(x: np.ndarray) -> np.ndarray:
 def _static(setting: Setting) -> tuple[Any, ...]:
     """All of a setting that shapes its program, without what lanes choose or carry as numbers."""
     plain = setting.changed(dict.fromkeys(spec.TRACED, 1.0) | {"init": "default"})
-    model = dataclasses.replace(plain.model, bias="zero")
+    if plain.model.bias != "none":  # a model without biases is another
+        plain = plain.changed({"bias": "zero"})
     train = plain.train
-    return (model, train.optimizer, train.batch_size, train.accumulate, train.compute_dtype)
+    return (plain.model, train.optimizer, train.batch_size, train.accumulate, train.compute_dtype)
 
 
 class Plan:
@@ -132,6 +129,10 @@ class Plan:
             _same_data(study.setting.data, setting.data, arm)
         self._context = tuple(study.arm_setting(arm) for arm in study.context)
         self.pool = Pool.of((*self.settings, *self._context))
+        starts: dict[Any, set[Initialiser]] = {}  # each program draws weights as its arms want
+        for one in (*self.settings, *self._context):
+            starts.setdefault(_static(one), set()).add(initialiser(one))
+        self._initialisers = {static: tuple(sorted(found)) for static, found in starts.items()}
         self.development, self.test = outer_split(dataset, study.setting.data)
         # Noise on the inputs is added as they are read: it is no part of what a trial sees.
         self._data = [dataclasses.replace(s.data, input_noise=0.0) for s in self.settings]
@@ -247,7 +248,7 @@ class Plan:
         longest = max(len(self.development), len(self.test), 1)
         return Program(
             algorithm=self._algorithm(setting),
-            initialisers=self.pool.initialisers,
+            initialisers=self._initialisers[_static(setting)],
             task=self.dataset.task,
             shape=self.dataset.shape,
             missing=bool(np.isnan(self.dataset.x).any()),
@@ -262,13 +263,16 @@ class Plan:
             arms_of.setdefault(_static(setting), []).append(arm)
         groups = []
         for static, arms in arms_of.items():
+            program = self._program(self.settings[arms[0]])
+            for arm in arms:
+                weights.check(self.settings[arm].model, program.algorithm.model, self.dataset.shape)
             trials = tuple(
                 Trial(k * len(self.settings) + arm, arm, int(replica), self.arm_steps[arm])
                 for k, replica in enumerate(self.replicas)
                 for arm in arms
             )
-            program = self._program(self.settings[arms[0]])
-            key = (static, self.pool, program.capacity, self.shapes.shape, self.dataset.digest)
+            pool = (self.pool, program.initialisers)
+            key = (static, pool, program.capacity, self.shapes.shape, self.dataset.digest)
             groups.append(Group(key, program, trials))
         return tuple(groups)
 
@@ -323,7 +327,7 @@ class Plan:
             schedule=np.int32(self.schedule_of_arm[arm]),
             plateau=np.float32(setting.train.schedule == "plateau"),
             steps=np.int32(0),
-            initialiser=np.int32(self.pool.initialisers.index(initialiser(setting))),
+            initialiser=np.int32(self._initialisers[_static(setting)].index(initialiser(setting))),
             twin=np.bool_(self.study.arms[arm].twin),
             rows=padded(view.train),
             train_count=np.int32(len(view.train)),

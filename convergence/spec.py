@@ -69,11 +69,13 @@ class ModelSpec:
     activation: str = option("relu", "non-linearity", choices=names.ACTIVATIONS)
     batch_norm: bool = option(False, "normalise over the batch after each hidden layer")
     dropout: float = option(0.0, "dropout rate", low=0.0, high=0.99, traced=True)
-    init: str = option("default", "initialiser of kernels", choices=names.INITIALISERS)
-    init_scale: float = option(1.0, "multiplies the initial kernels", low=0.0, traced=True)
-    bias: str = option(
-        "zero", "output bias: zero, or the prior of the targets", choices=names.BIASES
+    init: str = option(
+        "default", "kernels, or path/to/file.py:function", choices=names.INITIALISERS, user=True
     )
+    init_scale: float = option(
+        1.0, "multiplies initial kernels (of normal: their sd)", low=0.0, traced=True
+    )
+    bias: str = option("zero", "start of the output bias; none: no biases", choices=names.BIASES)
 
 
 @dataclasses.dataclass(frozen=True)

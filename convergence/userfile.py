@@ -14,7 +14,7 @@ from typing import Any
 from convergence import ratefile
 from convergence.errors import UserError
 
-OWN = ("model", "loss", "schedule")  # fields that may name a user's own file
+OWN = ("model", "init", "loss", "schedule")  # fields that may name a user's own file
 
 
 def _line_of(error: BaseException, path: Path) -> str:

@@ -72,9 +72,11 @@ class BarePopulation(Population):
 
     guard = False
 
-    def _initialise(self, lanes: jax.Array, count: jax.Array) -> TrialState:
+    def _initialise(
+        self, lanes: jax.Array, count: jax.Array, shared: Shared | None = None
+    ) -> TrialState:
         def one(words: jax.Array) -> TrialState:
-            state = trials.initial_state(self.program, self._lane(words))
+            state = trials.initial_state(self.program, self._lane(words), shared)
             return state._replace(record=_empty_record())
 
         return each(self.mode, one, count, lanes)  # type: ignore[no-any-return]

@@ -42,6 +42,7 @@ TEXTS = (
     ("model", "FILE:NAME", "where your own model's file is, if it is one"),
     ("loss", "FILE:NAME", "where your own loss' file is, if it is one"),
     ("schedule", "FILE", "where your own schedule's file is, if it is one"),
+    ("init", "FILE:NAME", "where your own initialiser's file is, if it is one"),
 )
 NUMBERS = (
     ("sample", "train only the first N seeds again"),

@@ -45,6 +45,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--schedule", default="", help="where your own schedule's file is, likewise"
     )
+    parser.add_argument("--init", default="", help="where your own initialiser is, if it is one")
     parser.add_argument("--json", default="", help="also write what was found to this file")
     parser.add_argument(
         "--platform", default="auto", choices=command.PLATFORMS, help="where to run"

@@ -36,6 +36,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=None, help="how many trials (default 4)")
     parser.add_argument("--model", default="", help="where your own model's file is, if it is one")
     parser.add_argument("--loss", default="", help="where your own loss' file is, if it is one")
+    parser.add_argument("--init", default="", help="where your own initialiser is, if it is one")
     parser.add_argument(
         "--schedule", default="", help="where your own schedule's file is, likewise"
     )

@@ -27,8 +27,9 @@ def laid(seeds: int = 3) -> tuple[Course, Any, Study]:
     population = kit.population("mlp", 0, 2)
     (group,) = runner.plan.groups
     block = population.deal(runner.plan.lanes(group, group.trials))
-    course = Course(population, block, runner.shared(population))
-    return course, population.initialise(block), runner
+    shared = runner.shared(population)
+    course = Course(population, block, shared)
+    return course, population.initialise(block, shared), runner
 
 
 def always() -> bool:

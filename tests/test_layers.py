@@ -37,7 +37,7 @@ LEVELS = (
     ("flags",),
     ("laboratory",),
     ("confirmation",),
-    ("branching",),
+    ("branching", "initial"),
     ("five", "luck", "scheduling"),
 )
 HEIGHT = {part: level for level, parts in enumerate(LEVELS) for part in parts}

@@ -108,7 +108,7 @@ def test_the_pool_knows_no_order() -> None:
     pool = forth.pool
     assert (pool.dropout, pool.clips, pool.noisy) == (True, True, True)
     assert pool.losses == ("auto", "focal", "hinge")
-    assert len(pool.initialisers) == 2
+    assert len(forth.groups[0].program.initialisers) == 2
     assert Pool.of([Setting()]) == Pool.of([Setting(), Setting()])
     assert not any((plan().pool.dropout, plan().pool.clips, plan().pool.noisy))
 

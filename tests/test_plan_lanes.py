@@ -78,7 +78,7 @@ def test_lanes_carry_their_settings() -> None:
             k: float(np.float32(v)) for k, v in told.items()
         }
         assert found.pool.losses[int(lane.loss)] == setting.train.loss
-        chosen = found.pool.initialisers[int(lane.initialiser)]
+        chosen = group.program.initialisers[int(lane.initialiser)]
         assert chosen == (setting.model.init, setting.model.bias)
         assert int(lane.steps) == trial.steps
         assert np.array_equal(lane.rows[: int(lane.train_count)], view.train)

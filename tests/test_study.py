@@ -86,7 +86,7 @@ def test_twins_start_one_bit_apart() -> None:
     place = {arm.name: k for k, arm in enumerate(MANY_ARMS)}
     pairs = [trial for trial in group.trials if trial.arm in (place["constant"], place["twin"])]
     block = population.deal(runner.plan.lanes(group, tuple(pairs)))
-    start = population.gather(population.initialise(block), len(pairs))
+    start = population.gather(population.initialise(block, runner.shared(population)), len(pairs))
     flips = []
     for k in range(0, len(pairs), 2):
         one, two = (jax.tree.map(lambda a, k=k, n=n: a[k + n], start) for n in (0, 1))

@@ -97,7 +97,9 @@ def check_start(runner: Study, model: str) -> None:
     """Shapes, seeds that differ, twins one bit apart, and the prior in the output bias."""
     (group,), (population,) = runner.plan.groups, runner._populations.values()
     block = population.deal(runner.plan.lanes(group, group.trials))
-    start = population.gather(population.initialise(block), len(group.trials)).train
+    start = population.gather(
+        population.initialise(block, runner.shared(population)), len(group.trials)
+    ).train
     unpack = jax.vmap(group.program.algorithm.packing.unpack)
     start = start._replace(params=jax.tree.map(np.asarray, unpack(start.params)))
     leaves = jax.tree.leaves((start.params, start.model_state))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,7 +12,9 @@ import pytest
 
 from convergence import weights
 from convergence.errors import UserError
+from convergence.models import build_model, from_functions
 from convergence.randomness import fold_name
+from convergence.spec import ModelSpec
 
 ONE = jnp.float32(1.0)
 CONV, DENSE = (3, 3, 20, 40), (120, 80)
@@ -115,6 +118,107 @@ def test_mistakes_are_told() -> None:
         draw({"k": jnp.zeros((2, 2))}, "default", bias="prior", prior=jnp.zeros(2))
     with pytest.raises(UserError, match="no kernel"):
         weights.twin({"b": jnp.ones(3)}, jax.random.key(0), jnp.ones(3, bool))
+
+
+SHAPES = {"mlp": (20,), "cnn": (8, 8, 1), "gru": (12, 3)}
+
+
+@pytest.mark.parametrize("model", SHAPES)
+def test_lsuv_gives_unit_variance(model: str) -> None:
+    """Protects LSUV (Mishkin & Matas, 2016): each layer's product varies by 1 on the batch, its
+    kernels keep their directions, and nothing else is touched."""
+    shape = SHAPES[model]
+    made = build_model(
+        ModelSpec(model=model, hidden=(16, 12)),
+        shape,
+        10,
+        use_dropout=False,
+        compute_dtype="float32",
+    )
+    x = jax.random.normal(jax.random.key(1), (256, *shape))
+    template, state = made.init(jax.random.key(0), x)
+    straight = draw(template, "lsuv")
+    even = jax.jit(lambda p: weights.unit_variance(made, p, state, x))(straight)
+    assert made.watch is not None
+    watch = made.watch
+    told = jax.jit(lambda p: [jnp.var(one.product) for one in watch(p, state, x).layers])(even)
+    np.testing.assert_allclose(told, np.ones(3), rtol=1e-3)
+    for before, after in zip(jax.tree.leaves(straight), jax.tree.leaves(even)):
+        scale = np.linalg.norm(after) / max(np.linalg.norm(before), 1e-30)
+        np.testing.assert_allclose(after, scale * np.asarray(before), rtol=1e-4, atol=1e-6)
+
+
+def test_lsuv_of_a_layer_that_does_not_vary() -> None:
+    """Protects from a division by zero: constant inputs leave the first layer as it is."""
+    spec = ModelSpec(hidden=(4,))
+    made = build_model(spec, (3,), 2, use_dropout=False, compute_dtype="float32")
+    x = jnp.zeros((8, 3))
+    template, state = made.init(jax.random.key(0), x)
+    even = weights.unit_variance(made, draw(template, "lsuv"), state, x)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(even))
+
+
+OWN = """import jax, jax.numpy as jnp
+def good(key, shape, dtype): return 0.5 * jax.random.normal(key, shape, dtype)
+def wide(key, shape, dtype): return jnp.zeros((*shape, 1), dtype)
+def double(key, shape, dtype): return jnp.zeros(shape, jnp.int32)
+def bad(key, shape, dtype):
+    return shape.nothing
+number = 3
+"""
+
+
+def test_a_users_own_function(tmp_path: Path) -> None:
+    """Protects a user's initialiser: called with key, shape and dtype of each kernel."""
+    (tmp_path / "own.py").write_text(OWN)
+    drawn = draw({"dense": jnp.zeros(DENSE)}, f"{tmp_path / 'own.py'}:good")
+    key = fold_name(jax.random.key(0), "dense")
+    assert np.array_equal(drawn["dense"], 0.5 * jax.random.normal(key, DENSE))
+
+
+@pytest.mark.parametrize(
+    ("attribute", "said"),
+    [
+        ("wide", r"returned float32\[4, 3, 1\] for a kernel float32\[4, 3\]"),
+        ("double", r"returned int32\[4, 3\]"),
+        ("bad", r"own.py \(line 6\): AttributeError"),
+        ("number", "is not a function"),
+        ("god", "did you mean 'good'"),
+    ],
+)
+def test_faults_of_a_users_function(attribute: str, said: str, tmp_path: Path) -> None:
+    """Protects users: a fault in their initialiser is told with its line before training."""
+    (tmp_path / "own.py").write_text(OWN)
+    spec = ModelSpec(init=f"{tmp_path / 'own.py'}:{attribute}", hidden=(3,))
+    made = build_model(spec, (4,), 2, use_dropout=False, compute_dtype="float32")
+    with pytest.raises(UserError, match=rf"--init: .*{said}"):
+        weights.check(spec, made, (4,))
+
+
+def test_lsuv_needs_visible_layers() -> None:
+    """Protects users of plain functions: told before training, with what to use instead."""
+    plain = from_functions(lambda key, x: {"w": jnp.zeros((4, 2))}, lambda p, x: x @ p["w"])
+    with pytest.raises(UserError, match=r"--init: lsuv .*cannot be seen.*use orthogonal"):
+        weights.check(ModelSpec(init="lsuv", model="a.py:b"), plain, (4,))
+
+
+@pytest.mark.parametrize("model", SHAPES)
+def test_a_model_without_biases(model: str) -> None:
+    """Protects bias=none: no leaf with fewer than two axes is left, and the prior has no place."""
+    spec = ModelSpec(model=model, hidden=(4, 3), bias="none")
+    made = build_model(spec, SHAPES[model], 3, use_dropout=False, compute_dtype="float32")
+    params, state = made.form(SHAPES[model])
+    assert all(len(leaf.shape) >= 2 for leaf in jax.tree.leaves(params))
+    assert made.output_bias is None
+    out, _ = made.apply(
+        jax.tree.map(lambda a: jnp.ones(a.shape), params),
+        state,
+        jnp.zeros((2, *SHAPES[model])),
+        train=False,
+        key=None,
+        dropout=ONE,
+    )
+    assert not np.asarray(out).any()  # of nothing comes nothing, without a bias
 
 
 def flipped(before: Any, after: Any) -> list[tuple[str, tuple[int, ...], int]]:

@@ -57,8 +57,9 @@ def build_model(
     """The model that a spec names, for examples of one shape.
 
     Args:
-        spec: name, widths, activation, batch norm. Initialisers, bias and dropout rate are not
-            read here: the first two are `weights.initialise`'s, the rate is traced.
+        spec: name, widths, activation, batch norm, and whether there are biases. Initialisers,
+            the output bias' start and dropout rate are not read here: the first two are
+            `weights.initialise`'s, the rate is traced.
         shape: of one example: (features,), (length, channels) or (height, width, channels).
         outputs: classes, or 1 for regression.
         use_dropout: the program contains dropout layers (some arm has a rate above 0).
@@ -72,6 +73,8 @@ def build_model(
         UserError: unknown name, a shape the model cannot read, or a fault in a user's own file.
     """
     if ":" in spec.model:
+        if spec.bias == "none":
+            raise UserError("a user's own model chooses its own biases; leave zero.", "bias")
         return load_user_model(spec.model, shape, outputs)
     if spec.model not in MODELS:
         raise unknown_name(spec.model, names.MODELS, "model", "model")
@@ -90,6 +93,8 @@ def build_model(
         use_dropout=use_dropout,
         native=native,
         dtype=jnp.dtype(compute_dtype),
+        biases=spec.bias != "none",
     )
     dropout = use_dropout and member is not zoo.Linear
-    return from_linen(module)._replace(has_dropout=dropout, output_bias=("output", "bias"))
+    output_bias = ("output", "bias") if module.biases else None
+    return from_linen(module)._replace(has_dropout=dropout, output_bias=output_bias)

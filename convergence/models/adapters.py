@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from convergence import randomness
-from convergence.models.base import Model, PyTree
+from convergence.models.base import Model, PyTree, Watched
+from convergence.models.watching import watched
 
 if TYPE_CHECKING:  # NNX takes long to import and few runs need it
     from flax import nnx
@@ -67,7 +68,10 @@ def from_linen(module: nn.Module) -> Model:
         )
         return outputs.astype(jnp.float32), dict(new) if train else state
 
-    return Model(init, apply, has_dropout=True, output_bias=None)
+    def watch(params: PyTree, state: PyTree, x: Array) -> Watched:
+        return watched(module, _keywords(accepted, False, None, jnp.zeros(())), params, state, x)
+
+    return Model(init, apply, has_dropout=True, output_bias=None, watch=watch)
 
 
 def _named(tree: Any) -> Any:

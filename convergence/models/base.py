@@ -15,6 +15,36 @@ PyTree = Any  # nested dicts of arrays
 Path = tuple[str, ...]
 
 
+class Layer(NamedTuple):
+    """A layer with kernels, as a forward pass met it.
+
+    Attributes:
+        name: as a reader knows it, "/" between the parts of its path.
+        kernels: paths in the params of the kernels that made `product`.
+        product: what it made of its input, ``[batch, ..., units]``, before any non-linearity of
+            the model's own.
+    """
+
+    name: str
+    kernels: tuple[Path, ...]
+    product: Array
+
+
+class Watched(NamedTuple):
+    """What went on inside a forward pass.
+
+    Attributes:
+        outputs: as `Model.apply` gives them.
+        layers: those with kernels, in the order in which they were called.
+        active: by name, the hidden units after their non-linearity ``[batch, ..., units]``; empty
+            where the model does not tell.
+    """
+
+    outputs: Array
+    layers: tuple[Layer, ...]
+    active: dict[str, Array]
+
+
 class Model(NamedTuple):
     """A model as two pure functions; both may be jitted, mapped and differentiated.
 
@@ -29,12 +59,15 @@ class Model(NamedTuple):
             predictions in prepared units. When evaluating, the state comes back unchanged.
         has_dropout: the program contains dropout layers (of a user's model: may contain them).
         output_bias: path of the output layer's bias in ``params``, None if unknown.
+        watch: ``(params, state, x) -> Watched``, a pass as when evaluating whose layers are told;
+            None where they cannot be seen (NNX modules, plain functions).
     """
 
     init: Callable[[Array, Array], tuple[PyTree, PyTree]]
     apply: Callable[..., tuple[Array, PyTree]]
     has_dropout: bool
     output_bias: tuple[str, ...] | None
+    watch: Callable[[PyTree, PyTree, Array], Watched] | None = None
 
     def form(self, shape: tuple[int, ...]) -> tuple[PyTree, PyTree]:
         """Shapes and dtypes of (params, state) for examples of this shape; nothing is computed."""

@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from convergence import randomness
 from convergence.models.tiling import FEW, out_length, tiled_convolution
+from convergence.models.watching import CAPTURED, PRODUCTS
 
 Array = jax.Array
 Activation = Callable[[Array], Array]
@@ -110,6 +111,7 @@ class Convolution(nn.Module):
         stride: step along each spatial axis.
         padding: zeros on both ends of each spatial axis.
         native: use ``jax.lax.conv_general_dilated``.
+        biases: add a bias a feature.
         dtype: type of the computation; parameters are float32.
     """
 
@@ -118,6 +120,7 @@ class Convolution(nn.Module):
     stride: int = 1
     padding: int = 1
     native: bool = False
+    biases: bool = True
     dtype: jnp.dtype | None = None
 
     @nn.compact
@@ -125,7 +128,9 @@ class Convolution(nn.Module):
         """``[batch, *space, channels] -> [batch, *positions, features]``."""
         shape = (*self.window, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
+        bias = None
+        if self.biases:
+            bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         if self.native:
             letters = "HW"[: len(self.window)]
@@ -141,7 +146,7 @@ class Convolution(nn.Module):
         else:
             flat = kernel.reshape(math.prod(shape[:-1]), self.features)
             y = patches(x, self.window, self.stride, self.padding) @ flat
-        return y + bias
+        return y if bias is None else y + bias
 
 
 class Gru(nn.Module):
@@ -154,10 +159,12 @@ class Gru(nn.Module):
 
     Attributes:
         features: width of the hidden state.
+        biases: the gates have biases.
         dtype: type of the computation; parameters are float32.
     """
 
     features: int
+    biases: bool = True
     dtype: jnp.dtype | None = None
 
     @nn.compact
@@ -168,8 +175,10 @@ class Gru(nn.Module):
         gates = ("reset", "update", "new")
         inputs = [self.param(f"input_{g}", fan, (x.shape[-1], width), jnp.float32) for g in gates]
         hidden = [self.param(f"recurrent_{g}", square, (width, width), jnp.float32) for g in gates]
-        bias = self.param("bias", zeros, (3 * width,), jnp.float32)
-        hidden_bias = self.param("recurrent_bias", zeros, (width,), jnp.float32)
+        bias = hidden_bias = None
+        if self.biases:
+            bias = self.param("bias", zeros, (3 * width,), jnp.float32)
+            hidden_bias = self.param("recurrent_bias", zeros, (width,), jnp.float32)
         x, w, u, bias, hidden_bias = nn.dtypes.promote_dtype(
             x,
             jnp.concatenate(inputs, axis=1),
@@ -180,13 +189,17 @@ class Gru(nn.Module):
         )
         # Time first, for the scan, and an array a gate: of one array's slices XLA makes scalar code
         # on CPU, which takes five times as long.
-        driven = jnp.split(jnp.swapaxes(x @ w + bias, 0, 1), 3, axis=-1)
+        products = x @ w if bias is None else x @ w + bias
+        self.sow(CAPTURED, PRODUCTS, products)  # nothing, unless someone watches
+        driven = jnp.split(jnp.swapaxes(products, 0, 1), 3, axis=-1)
 
         def step(h: Array, drive: list[Array]) -> tuple[Array, Array]:
             of_reset, of_update, of_new = jnp.split(h @ u, 3, axis=-1)
             reset = nn.sigmoid(drive[0] + of_reset)
             update = nn.sigmoid(drive[1] + of_update)
-            new = jnp.tanh(drive[2] + reset * (of_new + hidden_bias))
+            if hidden_bias is not None:
+                of_new = of_new + hidden_bias
+            new = jnp.tanh(drive[2] + reset * of_new)
             h = (1.0 - update) * new + update * h
             return h, h
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from convergence.models.layers import Activation, Convolution, Dropout, Gru, identity
+from convergence.models.watching import ACTIVE, CAPTURED
 
 Array = jax.Array
 
@@ -32,6 +33,7 @@ class Network(nn.Module):
         use_dropout: the program contains dropout layers.
         native: the cnn's convolutions are ``jax.lax``'s own.
         dtype: type of the forward pass; parameters and outputs are float32.
+        biases: layers have biases; a normalisation keeps its own.
     """
 
     outputs: int
@@ -41,6 +43,7 @@ class Network(nn.Module):
     use_dropout: bool = False
     native: bool = False
     dtype: jnp.dtype | None = None
+    biases: bool = True
 
     default_hidden: ClassVar[tuple[int, ...]] = ()
 
@@ -67,14 +70,19 @@ class Network(nn.Module):
             )
             x = norm(x.astype(jnp.float32)).astype(x.dtype)
         x = activation(x)
+        self.sow(CAPTURED, f"{ACTIVE}_{index}", x)  # nothing, unless someone watches
         if self.use_dropout:
             x = Dropout(name=f"dropout_{index}")(x, dropout, key if train else None)
         return x
 
+    def dense(self, width: int, name: str) -> nn.Dense:
+        """A dense layer with the network's options."""
+        return nn.Dense(width, use_bias=self.biases, dtype=self.dtype, name=name)
+
     def read_out(self, x: Array) -> Array:
         """The output layer on the flattened input: float32 ``[batch, outputs]``."""
         flat = x.reshape(x.shape[0], -1)
-        return nn.Dense(self.outputs, dtype=self.dtype, name="output")(flat).astype(jnp.float32)
+        return self.dense(self.outputs, "output")(flat).astype(jnp.float32)
 
 
 class Linear(Network):
@@ -96,7 +104,7 @@ class Mlp(Network):
         """``[batch, *shape] -> [batch, outputs]``."""
         x = x.reshape(x.shape[0], -1)
         for index, width in enumerate(self.widths()):
-            x = nn.Dense(width, dtype=self.dtype, name=f"dense_{index}")(x)
+            x = self.dense(width, f"dense_{index}")(x)
             x = self.finish(x, index, self.activation, train, key, dropout)
         return self.read_out(x)
 
@@ -115,6 +123,7 @@ class Cnn2d(Network):
                 (3, 3),
                 stride=1 if index == 0 else 2,
                 native=self.native,
+                biases=self.biases,
                 dtype=self.dtype,
                 name=f"conv_{index}",
             )
@@ -142,6 +151,7 @@ class Cnn1d(Network):
                 (5 if index == 0 else 3,),
                 stride=2,
                 native=self.native,
+                biases=self.biases,
                 dtype=self.dtype,
                 name=f"conv_{index}",
             )
@@ -164,7 +174,7 @@ class GruNetwork(Network):
         x = x[:, :, None] if x.ndim == 2 else x.reshape(*x.shape[:2], -1)
         widths = self.widths()
         for index, width in enumerate(widths):
-            x = Gru(width, dtype=self.dtype, name=f"gru_{index}")(x)
+            x = Gru(width, biases=self.biases, dtype=self.dtype, name=f"gru_{index}")(x)
             if index == len(widths) - 1:
                 x = x[:, -1]
             x = self.finish(x, index, identity, train, key, dropout)

@@ -207,7 +207,7 @@ class BlockRun:
         """Trains the block to its end; the lanes' states, on the devices."""
         population = self.population
         population.compile(self.block, self.shared)
-        state = population.initialise(self.block)
+        state = population.initialise(self.block, self.shared)
         done, state = self._resume(state)
         course = Course(population, self.block, self.shared, self.want.clean)
         if done == 0:

@@ -94,9 +94,11 @@ class Population:
         lane: Lane = self._form.unpack(words)
         return lane
 
-    def _initialise(self, lanes: jax.Array, count: jax.Array) -> TrialState:
+    def _initialise(
+        self, lanes: jax.Array, count: jax.Array, shared: Shared | None = None
+    ) -> TrialState:
         def one(words: jax.Array) -> TrialState:
-            return trials.initial_state(self.program, self._lane(words))
+            return trials.initial_state(self.program, self._lane(words), shared)
 
         return each(self.mode, one, count, lanes)
 
@@ -209,7 +211,8 @@ class Population:
             lanes, count = block.lanes[shard], block.counts[shard]
             place = SingleDeviceSharding(device)
             # Twins have a program of their own: other studies are spared a tenth of the compiling.
-            told = self._functions["initialise"].begin(device, (lanes, count), pool.submit)
+            begun = (lanes, count, *self._looked_at(shared, device))
+            told = self._functions["initialise"].begin(device, begun, pool.submit)
             states = jax.tree.map(
                 lambda one, place=place: jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=place),
                 told,
@@ -223,12 +226,17 @@ class Population:
             self._functions["finish"].begin(device, (*given, span), pool.submit)
         pool.shutdown(wait=False)
 
-    def initialise(self, block: Block) -> list[TrialState]:
+    def _looked_at(self, shared: Replicated, device: jax.Device) -> tuple[Shared, ...]:
+        """What initialising reads beside the lanes: the rows, where an initialiser wants them."""
+        return (shared[device],) if trials.needs_rows(self.program) else ()
+
+    def initialise(self, block: Block, shared: Replicated) -> list[TrialState]:
         """The states before the first step."""
 
         def begin(shard: int) -> TrialState:
             given = (block.lanes[shard], block.counts[shard])
-            state: TrialState = self._execute("initialise", shard, given)
+            rows = self._looked_at(shared, self.device(shard))
+            state: TrialState = self._execute("initialise", shard, (*given, *rows))
             return self._execute("twin", shard, (*given, state)) if block.twins else state
 
         return self.on_shards(begin, block)

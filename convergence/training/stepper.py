@@ -49,7 +49,7 @@ class Stepper:
 
     def initial(self) -> TrialState:
         """The states before the first step, NumPy arrays [trials, ...]."""
-        state: TrialState = self._host(self.population.initialise(self.block))
+        state: TrialState = self._host(self.population.initialise(self.block, self.shared))
         return state
 
     def _shards(self, state: TrialState) -> list[Any]:

@@ -23,30 +23,59 @@ from convergence.training.state import TRACE, Lane, Metrics, Shared, TrainState,
 from convergence.training.step import train_step
 
 
-def _initial_params(program: Program, lane: Lane) -> tuple[Any, Any]:
+def needs_rows(program: Program) -> bool:
+    """Whether some initialiser looks at the trial's rows."""
+    return any(one.init == weights.LSUV for one in program.initialisers)
+
+
+def _batch(program: Program, lane: Lane, shared: Shared | None) -> Any:
+    """The first training rows, prepared: what an initialiser looks at that wants data."""
+    assert shared is not None
+    places = jnp.arange(weights.ROWS, dtype=jnp.int32) % jnp.maximum(lane.train_count, 1)
+    return prepared_inputs(program, lane, shared, lane.rows[places], jnp.float32(0))
+
+
+def _initial_params(program: Program, lane: Lane, shared: Shared | None) -> tuple[Any, Any]:
     """Params and model state as the lane's initialiser draws them."""
     model = program.algorithm.model
     draw, redraw = jax.random.split(wrap(lane.keys["init"]))
     template, model_state = model.init(draw, jnp.zeros((2, *program.shape), jnp.float32))
 
-    def redrawn(initialiser: Initialiser) -> Any:
-        return lambda: weights.initialise(
-            template,
+    def drawn(params: Any, init: str, bias: str, scale: Any) -> Any:
+        return weights.initialise(
+            params,
             redraw,
-            initialiser.init,
-            lane.hyper["init_scale"],
-            bias=initialiser.bias,
+            init,
+            scale,
+            bias=bias,
             output_bias=model.output_bias,
             prior=lane.prior,
         )
+
+    def redrawn(initialiser: Initialiser) -> Any:
+        scale = lane.hyper["init_scale"]
+        if initialiser.init != weights.LSUV:
+            return lambda: drawn(template, *initialiser, scale)
+
+        def scaled() -> Any:
+            x = _batch(program, lane, shared)
+            straight = drawn(template, initialiser.init, "zero", jnp.float32(1))
+            even = weights.unit_variance(model, straight, model_state, x)
+            return drawn(even, "default", initialiser.bias, scale)
+
+        return scaled
 
     params = jax.lax.switch(lane.initialiser, [redrawn(one) for one in program.initialisers])
     return params, model_state
 
 
-def initial_state(program: Program, lane: Lane) -> TrialState:
-    """The trial before its first step, but for a twin's flipped bit (`twinned`)."""
-    return _begun(program, lane, *_initial_params(program, lane))
+def initial_state(program: Program, lane: Lane, shared: Shared | None = None) -> TrialState:
+    """The trial before its first step, but for a twin's flipped bit (`twinned`).
+
+    Args:
+        shared: the rows, for programs that `needs_rows`.
+    """
+    return _begun(program, lane, *_initial_params(program, lane, shared))
 
 
 def twinned(program: Program, lane: Lane, state: TrialState) -> TrialState:

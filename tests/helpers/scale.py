@@ -83,7 +83,7 @@ def block_seconds(repeats: int = 3, steps: int = 1000) -> dict[str, float]:
             block = BlockRun(
                 population, lanes, runner.shared(population), runner.cadence, runner.want
             )
-            state = population.initialise(block.block)
+            state = population.initialise(block.block, block.shared)
             start = time.process_time()
             whole_run = Segment(0, steps, evaluates=False, saves=False)
             list(Course(population, block.block, block.shared).run(state, [whole_run]))

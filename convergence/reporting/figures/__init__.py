@@ -14,6 +14,8 @@ from convergence.reporting.figures import (
     luck,
     rates,
     schedules,
+    surfaces,
+    weights,
 )
 from convergence.reporting.figures.drawing import Drawn, Panel
 from convergence.reporting.figures.palette import DARK, LIGHT, SENTINELS, Palette
@@ -46,6 +48,11 @@ def draw(records: Records, verdicts: Sequence[Verdict] | None = None) -> list[Dr
         intervals.differences(records, told),
         schedules.tuning(records),
         branch.branches(records),
+        weights.grid(records),
+        weights.reached(records),
+        weights.layers(records),
+        surfaces.surfaces(records),
+        surfaces.barriers(records),
         luck.sources(records),
         growth.twins(records),
         growth.forgiving(records),

@@ -1,8 +1,7 @@
-"""The weights that a run starts from: named initialisers, the output bias, the one-bit twin."""
+"""Named initialisers, a user's own, and the output bias: the weights that a run starts from."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +11,12 @@ from jax.nn import initializers as jax_init
 
 from convergence import names, randomness
 from convergence.errors import UserError, unknown_name
-from convergence.models.base import Path, PyTree, leaf_path
+from convergence.models.base import Model, Path, PyTree, leaf_path
+from convergence.spec import ModelSpec
+from convergence.userfile import load_attribute, split_reference, told
 
 Array = jax.Array
 Initialiser = Callable[..., Array]  # (key, shape, dtype) -> array
-
-_TINY = 1e-30  # below it a weight counts as zero: its last bit may be flushed away
 
 
 def _normal(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -44,13 +43,67 @@ INITIALISERS: dict[str, Initialiser | None] = {
     "he_normal": jax_init.he_normal(),  # 2 / fan-in (He et al., 2015)
     "he_uniform": jax_init.he_uniform(),
     "orthogonal": jax_init.orthogonal(),  # Saxe et al., 2014
+    "lsuv": jax_init.orthogonal(),  # then scaled layer by layer: `scaling.unit_variance`
 }
 
 
-def _natural(path: Path) -> list[Any]:
-    """Sorts Dense_2 before Dense_10."""
-    pieces = re.split(r"(\d+)", "/".join(path))
-    return [(int(p), "") if p.isdigit() else (-1, p) for p in pieces]
+def _own(reference: str) -> Initialiser:
+    """A user's ``function(key, shape, dtype) -> array``, held to its contract."""
+    function = load_attribute(reference, "init")
+    path, _ = split_reference(reference, "init")
+    if not callable(function):
+        raise UserError(f"{reference} is not a function f(key, shape, dtype).", "init")
+
+    def draw(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+        try:
+            values = jnp.asarray(function(key, shape, dtype))
+        except Exception as error:
+            raise UserError(f"the initialiser failed in {told(error, path)}", "init") from error
+        if values.shape != tuple(shape) or values.dtype != dtype:
+            raise UserError(
+                f"{reference} returned {values.dtype}{list(values.shape)} for a kernel"
+                f" {dtype}{list(shape)}; needed is an array of that shape and type.",
+                "init",
+            )
+        return values
+
+    return draw
+
+
+def _drawn_by(name: str) -> Initialiser | None:
+    if ":" in name:
+        return _own(name)
+    if name not in INITIALISERS:
+        raise unknown_name(name, names.INITIALISERS, "init", "initialiser")
+    return INITIALISERS[name]
+
+
+def check(spec: ModelSpec, model: Model, shape: tuple[int, ...]) -> None:
+    """Tries an initialiser on every kernel of a model; nothing is computed.
+
+    Args:
+        spec: names the initialiser and the model.
+        model: what `spec` describes.
+        shape: of one example.
+
+    Raises:
+        UserError: lsuv for a model whose layers cannot be seen; no such file or function, an error
+            in it (told with its line), or an array of another shape or type than asked for.
+    """
+    name = spec.init
+    if name == "lsuv" and model.watch is None:
+        raise UserError(
+            f"lsuv scales layer by layer, and the layers of {spec.model} cannot be seen (only"
+            " those of a Linen module can); use orthogonal.",
+            "init",
+        )
+    if ":" not in name:
+        return
+    draw = _own(name)
+    key = jax.eval_shape(lambda: randomness.root_key(0))
+    for leaf in jax.tree.leaves(model.form(shape)[0]):
+        if leaf.ndim >= 2:
+            jax.eval_shape(lambda k, one=leaf: draw(k, one.shape, one.dtype), key)
 
 
 def initialise(
@@ -72,19 +125,21 @@ def initialise(
     Args:
         params: the model's own draw, also the template of shapes and types.
         key: typed key of the ``init`` source.
-        name: one of `names.INITIALISERS`; "default" keeps the model's own kernels.
+        name: one of `names.INITIALISERS`; "default" keeps the model's own kernels, "lsuv" draws
+            them orthogonal; or ``path/to/file.py:function`` of a user's own ``function(key, shape,
+            dtype) -> array`` in jax.numpy.
         scale: scalar, may be traced; multiplies every kernel, also with "default".
         bias: "zero" leaves the output bias to the model (the zoo's is 0); "prior" writes
-            ``prior`` into it, so that the first predictions are the targets' mean behaviour.
+            ``prior`` into it, so that the first predictions are the targets' mean behaviour;
+            "none" is a model without biases, and does as "zero".
         output_bias: path of the output bias in params, None if unknown.
         prior: ``[outputs]``: log class frequencies, or 0 for standardised targets.
 
     Raises:
-        UserError: unknown name, or ``bias="prior"`` where the output bias is unknown.
+        UserError: unknown name, a fault in a user's file, or ``bias="prior"`` where the output
+            bias is unknown.
     """
-    if name not in INITIALISERS:
-        raise unknown_name(name, names.INITIALISERS, "init", "initialiser")
-    draw = INITIALISERS[name]
+    draw = _drawn_by(name)
     if bias == "prior" and output_bias is None:
         raise UserError(
             "prior needs a model with one recognisable output bias; this one has none.", "bias"
@@ -101,57 +156,5 @@ def initialise(
                 raise ValueError(f"prior must have the output bias' shape {value.shape}")
             return prior.astype(value.dtype)
         return value
-
-    return jax.tree_util.tree_map_with_path(leaf, params)
-
-
-def first_kernel(params: PyTree, features: int) -> Path:
-    """Path of the kernel that the input meets first.
-
-    Params do not tell the order of layers; taken is the first kernel, in natural order of names,
-    with a row for each input feature, or else (convolutions, recurrent layers) the first of all.
-
-    Raises:
-        UserError: the params hold no kernel.
-    """
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    kernels = {leaf_path(path): leaf.shape for path, leaf in leaves if leaf.ndim >= 2}
-    if not kernels:
-        raise UserError("the model has no kernel whose last bit could be flipped.", "twin")
-    ordered = sorted(kernels, key=_natural)
-    fed = [path for path in ordered if len(kernels[path]) == 2 and kernels[path][0] == features]
-    return (fed or ordered)[0]
-
-
-def twin(params: PyTree, key: Array, active_inputs: Array) -> PyTree:
-    """The same params with the last mantissa bit of one initial weight flipped: one rounding error.
-
-    The weight is drawn among the non-zero ones of the first kernel whose input is not constant.
-    If it has none the params come back as they are: with all-zero kernels there is nothing to
-    round.
-
-    Args:
-        params: float32 params; may be traced.
-        key: typed key of the ``rounding`` source.
-        active_inputs: ``[features]`` bool, features that are not constant; read where the first
-            kernel has one row a feature.
-
-    Raises:
-        UserError: the params hold no kernel.
-    """
-    path = first_kernel(params, active_inputs.shape[0])
-
-    def leaf(where: tuple[Any, ...], value: Array) -> Array:
-        if leaf_path(where) != path:
-            return value
-        eligible = jnp.abs(value) > _TINY
-        if value.ndim == 2 and value.shape[0] == active_inputs.shape[0]:
-            eligible &= active_inputs[:, None]
-        # The largest of independent uniforms among the eligible is a uniform choice.
-        lots = jnp.where(eligible, jax.random.uniform(key, value.shape), -1.0).ravel()
-        chosen = (jnp.arange(lots.size) == jnp.argmax(lots)) & eligible.ravel()
-        flip = chosen.reshape(value.shape).astype(jnp.uint32)
-        bits = jax.lax.bitcast_convert_type(value, jnp.uint32)
-        return jax.lax.bitcast_convert_type(bits ^ flip, value.dtype)
 
     return jax.tree_util.tree_map_with_path(leaf, params)
