@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from convergence.errors import UserError
 from convergence.names import RATE_FREE
+from convergence.userfile import OWN
 
 DONE, FAULT, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 PLATFORMS = ("auto", "cpu", "gpu", "tpu")
@@ -46,6 +47,12 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+
+    def add_own_files(self) -> None:
+        """A flag for each field that may name a user's own file, which may have moved since."""
+        for field, what in OWN.items():
+            about = f"where your own {what}'s file is, if it is one"
+            self.add_argument(f"--{field}", metavar="FILE", default="", help=about)
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong and exits."""

@@ -14,7 +14,8 @@ from typing import Any
 from convergence import ratefile
 from convergence.errors import UserError
 
-OWN = ("model", "init", "loss", "schedule")  # fields that may name a user's own file
+# Fields that may name a user's own file, and what that is.
+OWN = {"model": "model", "init": "initialiser", "loss": "loss", "schedule": "schedule"}
 
 
 def _line_of(error: BaseException, path: Path) -> str:

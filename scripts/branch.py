@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from convergence import command
+from convergence import command, userfile
 from convergence.errors import UserError
 
 
@@ -27,8 +27,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser = command.Parser("branch", __doc__ or "")
     parser.add_argument("folder", type=Path, help="folder of a finished study")
     parser.add_argument("--arm", default="", help="which of its arms, where it has several")
-    parser.add_argument("--model", default="", help="where your own model's file is, if it is one")
-    parser.add_argument("--loss", default="", help="where your own loss' file is, if it is one")
+    parser.add_own_files()
     parser.add_argument("--json", default="", help="also write what was found to this file")
     parser.add_argument(
         "--platform", default="auto", choices=command.PLATFORMS, help="where to run"
@@ -48,7 +47,7 @@ def main(told: argparse.Namespace) -> None:
     if told.json and not Path(told.json).parent.is_dir():
         raise UserError(f"there is no folder {Path(told.json).parent}.", "json")
     compilation_cache.enable(say=command.say)
-    found = of_folder(told.folder, told.arm, {"model": told.model, "loss": told.loss})
+    found = of_folder(told.folder, told.arm, userfile.given(told))
     print(lab.narrow(words.closing_text(found)))
     if told.json:
         content = json.dumps(found.to_json(), indent=2, allow_nan=False)

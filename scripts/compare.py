@@ -39,10 +39,6 @@ TEXTS = (
     ("arm", "NAME", "this arm alone (two studies)"),
     ("other_arm", "NAME", "with this arm of the other study"),
     ("precision", "NAME", "bfloat16: of the forward pass; highest, …: of matrix products"),
-    ("model", "FILE:NAME", "where your own model's file is, if it is one"),
-    ("loss", "FILE:NAME", "where your own loss' file is, if it is one"),
-    ("schedule", "FILE", "where your own schedule's file is, if it is one"),
-    ("init", "FILE:NAME", "where your own initialiser's file is, if it is one"),
 )
 NUMBERS = (
     ("sample", "train only the first N seeds again"),
@@ -64,6 +60,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     add("other", type=Path, nargs="?", help="folder of another one")
     for name, shown, about in TEXTS:
         add(f"--{name}", metavar=shown, default="", help=about)
+    parser.add_own_files()
     for name, about in NUMBERS:
         add(f"--{name}", metavar="N", type=int, default=0, help=about)
     for name, shown, about in REPEATED:

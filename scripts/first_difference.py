@@ -40,12 +40,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--trial", default="", help="index of a trial, or ARM/SEED, of both")
     parser.add_argument("--trial_a", default="", help="the same, of A alone")
     parser.add_argument("--trial_b", default="", help="the same, of B alone")
-    parser.add_argument("--model", default="", help="where your own model's file is, if it is one")
-    parser.add_argument("--loss", default="", help="where your own loss' file is, if it is one")
-    parser.add_argument(
-        "--schedule", default="", help="where your own schedule's file is, likewise"
-    )
-    parser.add_argument("--init", default="", help="where your own initialiser is, if it is one")
+    parser.add_own_files()
     parser.add_argument("--json", default="", help="also write what was found to this file")
     parser.add_argument(
         "--platform", default="auto", choices=command.PLATFORMS, help="where to run"

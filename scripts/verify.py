@@ -34,12 +34,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("workdir", type=Path, help="folder of a finished study")
     parser.add_argument("--trial", default="", help="indices of trials, 3 or 3,17, or ARM/SEED")
     parser.add_argument("--sample", type=int, default=None, help="how many trials (default 4)")
-    parser.add_argument("--model", default="", help="where your own model's file is, if it is one")
-    parser.add_argument("--loss", default="", help="where your own loss' file is, if it is one")
-    parser.add_argument("--init", default="", help="where your own initialiser is, if it is one")
-    parser.add_argument(
-        "--schedule", default="", help="where your own schedule's file is, likewise"
-    )
+    parser.add_own_files()
     parser.add_argument(
         "--platform", default="auto", choices=command.PLATFORMS, help="where to run"
     )

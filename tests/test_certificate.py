@@ -118,7 +118,7 @@ def test_data_that_have_changed(folder: Path, trained: Path, verify: ModuleType)
         (["--trial=,"], "--trial: names no trial"),
         (["--trial=-1"], "--trial: there is no trial '-1' in "),
         (["--trial=0", "--sample=1"], "--sample: contradicts --trial"),
-        (["--model=x.py:net"], "--model: the study has no file of your own"),
+        (["--model=x.py:net"], "--model: the study has no such file of your own"),
     ],
 )
 def test_a_mistake_in_the_flags_leaves_the_certificate(

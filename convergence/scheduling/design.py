@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convergence import names
 from convergence.analysis.claim import Claim, Kind
-from convergence.history import History
 from convergence.scheduling.options import CONSTANT, DEFAULT, Option, arm_name
 from convergence.spec import Arm, RunSpec
 from convergence.tuning import grid
+
+if TYPE_CHECKING:  # records need JAX, which --help does not wait for
+    from convergence.history import History
 
 PRIMARY = "primary"
 LINEAR = "linear"
