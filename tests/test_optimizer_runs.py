@@ -24,7 +24,7 @@ from convergence.training import evaluation
 from convergence.training.state import TrainState, TrialState
 
 FEW = DataSpec(dataset="teacher_classification", generated_rows=150)
-NAMES = ("mlp/schedule_free_adamw", "mlp/prodigy", "mlp/muon")
+NAMES = ("linear/schedule_free_adamw", "mlp/prodigy", "linear/muon")
 HOT = 1  # place of the arm that diverges
 Arrays = dict[str, np.ndarray]
 
@@ -82,7 +82,7 @@ def test_side_by_side(model: str) -> None:
 
 def test_averages_are_what_predicts() -> None:
     """Protects schedule-free arms: what is scored, predicts and is saved is x, not y."""
-    model = "mlp/schedule_free_adamw"
+    model = "linear/schedule_free_adamw"
     compiled = population(model, 0, 2)
     layout = compiled.program.algorithm.packing
     x, y = (layout.pack(tree) for tree in (weights(0.25), weights(0.75)))
@@ -94,11 +94,12 @@ def test_averages_are_what_predicts() -> None:
 
 def weights(value: float) -> Any:
     """Params of the model, all of this value."""
-    layout = population("mlp/schedule_free_adamw", 0, 2).program.algorithm.packing
+    layout = population("linear/schedule_free_adamw", 0, 2).program.algorithm.packing
     leaves = [np.full(shape, value, dtype) for shape, dtype in layout.leaves]
     return jax.tree.unflatten(layout.treedef, [jnp.asarray(leaf) for leaf in leaves])
 
 
+@pytest.mark.slow
 def test_kept_averages_predict_the_same(tmp_path: Path) -> None:
     """Protects the round trip of schedule-free arms: the study's own predictions to the bit."""
     train = TrainSpec(optimizer="schedule_free_sgd", learning_rate=0.5, steps=12, batch_size=8)

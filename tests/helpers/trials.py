@@ -45,7 +45,7 @@ def study(model: str, seeds: int, **run: Any) -> StudySpec:
     """Three arms, one of which diverges, on `seeds` seeds.
 
     Args:
-        model: of MODELS, and after a slash an optimiser other than adam.
+        model: of MODELS or linear, and after a slash an optimiser other than adam.
     """
     model, _, optimizer = model.partition("/")
     rate = names.RATE_FREE.get(optimizer, 0.01)
@@ -53,7 +53,7 @@ def study(model: str, seeds: int, **run: Any) -> StudySpec:
     vary = ("init", "order", "dropout", "split", "corrupt")
     every = {"fingerprint_every": 5, "eval_every": 9} | run
     spec = StudySpec(
-        setting=Setting(DATA, MODELS[model], train),
+        setting=Setting(DATA, MODELS.get(model, ModelSpec(model="linear")), train),
         run=RunSpec(num_seeds=seeds, lanes=64, vary=vary, **every),
         arms=ARMS,
     )
