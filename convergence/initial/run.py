@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from convergence import appraisal, confirmation, names
+from convergence import appraisal, confirmation
 from convergence import laboratory as lab
 from convergence.analysis.reaching import outcome, reached
 from convergence.analysis.statistics import strict_number
@@ -42,10 +42,11 @@ from convergence.initial.claims import Descents, Question, Told, decide, descent
 from convergence.initial.design import BIG, DEFAULT, SAME_START, SMALL, Design, scaled
 from convergence.initial.layers import Layers, looks
 from convergence.initial.surface import Barrier, Land, Surface, barrier, surfaces
-from convergence.models import build_model
+from convergence.models import Model, build_model
 from convergence.replay import Trainer
 from convergence.spec import Arm, Setting
 from convergence.study import Machine, Study
+from convergence.weights import LSUV
 
 QUESTION = "Which initial weights and biases let the descent get going, and what stops it?"
 FURTHER = " What leads is confirmed on unused seeds: two further arms."
@@ -73,7 +74,11 @@ def run(options: Options) -> None:
     made: list[Design] = []
 
     def arms(dataset: Dataset) -> tuple[Arm, ...]:
-        made.append(wanted.design(options, has_output_bias(options.setting, dataset)))
+        model = own_model(options.setting, dataset)
+        asked = wanted
+        if model.watch is None and "inits" not in options.explicit:
+            asked = wanted.without(LSUV)
+        made.append(asked.design(options, model.output_bias is not None))
         return made[0].arms
 
     def claims(laboratory: lab.Laboratory) -> list[Any]:
@@ -93,18 +98,15 @@ def run(options: Options) -> None:
         )
 
 
-def has_output_bias(setting: Setting, dataset: Dataset) -> bool:
-    """Whether the model has one recognisable output bias."""
-    if setting.model.model in names.MODELS:
-        return bool(setting.model.bias != "none")
-    model = build_model(
+def own_model(setting: Setting, dataset: Dataset) -> Model:
+    """The setting's model: what its layers show, and whether its output bias is known."""
+    return build_model(
         setting.model,
         dataset.shape,
         dataset.outputs,
         use_dropout=False,
         compute_dtype=setting.train.compute_dtype,
     )
-    return model.output_bias is not None
 
 
 def offered(made: Design) -> Choices:

@@ -50,6 +50,11 @@ class Wanted:
     reach: float
     probed: int
 
+    def without(self, init: str) -> Wanted:
+        """The same but for an initialiser that was not asked for by name."""
+        kept = tuple(one for one in self.inits if designs.parsed(one)[0] != init)
+        return dataclasses.replace(self, inits=kept)
+
     def design(self, options: Options, output_bias: bool = True) -> Design:
         """The arms that answer what is asked."""
         return design(

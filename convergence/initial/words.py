@@ -16,8 +16,8 @@ from convergence.reporting import tables
 from convergence.spec import RunSpec
 
 KEEP = (
-    "Recommended: keep the default start. No other led it on validation rows by a standard\n"
-    "error (seeds and rows); nothing was confirmed, no test row was read."
+    "Recommended: keep the default start. No other led it on validation rows by\n"
+    "a standard error (seeds and rows); nothing was confirmed, no test row was read."
 )
 
 
