@@ -8,8 +8,9 @@ Expect:   for each budget (--budgets) a table with one row a schedule: the rate 
           on fresh seeds, its paired difference to --reference (cosine) with a corrected interval,
           whether it is no worse by the margin (claim 3e) and whether it beats the constant rate
           (claim 3b); whether linear decay to zero matches or beats cosine; a recommended schedule
-          and rate, confirmed on unused seeds and test rows. --schedules names them; one of your
-          own is written 0:1,500:0.1 (separate several with a semicolon).
+          and rate, confirmed on unused seeds and test rows. --schedules names them (separate
+          several with a semicolon); one of your own is written 0:1,500:0.1, or is a file, rates.csv
+          or file.py:function.
           --parts=branch asks whether the setting's own schedule (--schedule; drop where that is
           constant) lowered the rate too early, held it too long or lowered it in time (claims 3c,
           3d): its run is continued from several points with the rate lowered earlier and later.
