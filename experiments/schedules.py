@@ -14,6 +14,7 @@ Expect:   for each budget (--budgets) a table with one row a schedule: the rate 
           --parts=branch asks whether the setting's own schedule (--schedule; drop where that is
           constant) lowered the rate too early, held it too long or lowered it in time (claims 3c,
           3d): its run is continued from several points with the rate lowered earlier and later.
+          A rate that is never lowered is asked about as --schedule=0:1.
 """
 
 from __future__ import annotations

@@ -3,12 +3,13 @@
 PYTHONPATH=tests python -m helpers.branch_cases setting|reported --cache=FOLDER [--runs=20]
 
 A setting is drawn (task, model, optimiser, peak rate, factor of the drop) and three runs are made
-of it, each with a root seed of its own: dropped within the first tenth, dropped within the last
-twentieth or never, and dropped at the best of a fine grid. An oracle of other seeds trains that
-grid: a setting counts where it confirms that the first two cost more than the margin, and that
-nothing ends better than the third by the margin; else another is drawn, and counted. The oracle's
-seeds that choose the best point are not those that confirm it. Settings are kept in the cache
-folder, one file each, so that a call goes on where the last one was stopped.
+of it, each with seeds of its own on the setting's split of the data: dropped within the first
+tenth, dropped within the last twentieth or never, and dropped at the best of a fine grid. An oracle
+of other seeds, on that split, trains the grid: a setting counts where it confirms that the first
+two cost more than the margin, and that nothing ends better than the third by the margin; else
+another is drawn, and counted. The oracle's seeds that choose the best point are not those that
+confirm it. Settings are kept in the cache folder, one file each, so that a call goes on where the
+last one was stopped.
 """
 
 from __future__ import annotations
@@ -37,9 +38,21 @@ from convergence.study import Machine, Study, resolve
 STEPS, SEEDS, BATCH = 240, 32, 16
 CHOOSING, CONFIRMING = 16, 48  # the oracle's seeds
 LOOKING = 6  # seeds of a first look, which spares most settings without a contrast the oracle
-FINE = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # the oracle's points beside the two plants
+FINE = (
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+)  # the oracle's points beside the two plants
 LEVEL = 0.001  # one-sided, of the oracle's bounds
-NOISY, OTHER = "teacher_classification, a tenth of the labels redrawn", "another teacher_regression"
+NOISY = "teacher_classification, a tenth of the labels redrawn"
+OTHER = "another teacher_regression"
 SPECS = {
     NOISY: DataSpec(dataset="teacher_classification", label_noise=0.1, data_seed=1),
     OTHER: DataSpec(dataset="teacher_regression", data_seed=1),
@@ -51,7 +64,7 @@ TASKS = {
 RATES = {"sgd": (0.1, 2.0), "momentum": (0.02, 0.3), "adam": (0.004, 0.06)}
 GENTLER = 0.2  # of the rates of sgd and momentum on squared errors, which break down sooner
 CLASSES = (judged.EARLY, judged.LONG, judged.TIMELY)
-ROOTS = {"setting": 10_000, "reported": 20_000}
+ROOTS = {"setting": 10_000, "reported": 30_000}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +166,7 @@ def examine(bench: Bench, drawn: Drawn, root: int) -> tuple[str, int]:
     """Why a setting does not count ("" if it does), and the step of its best drop."""
     early, long = drawn.point(drawn.early), drawn.point(drawn.long)
     points = [early, *map(drawn.point, FINE), long]
-    look = bench.dropped(drawn, [points[0], points[3], points[6], points[-1]], root, 0, LOOKING)
+    look = bench.dropped(drawn, [points[0], points[4], points[7], points[-1]], root, 500, LOOKING)
     means, margin = look.mean(axis=1), bench.margin
     if not np.isfinite(means).all():
         return "diverges", 0
@@ -179,9 +192,9 @@ def examine(bench: Bench, drawn: Drawn, root: int) -> tuple[str, int]:
     return "", points[best]
 
 
-def tested(bench: Bench, drawn: Drawn, point: int, root: int) -> dict[str, Any]:
+def tested(bench: Bench, drawn: Drawn, point: int, root: int, first: int) -> dict[str, Any]:
     """What the branch test says of one run."""
-    grower = bench.grower(drawn, point, root, 0, SEEDS)
+    grower = bench.grower(drawn, point, root, first, SEEDS)
     made = counterfactual.branches(grower.factors)
     scores = bench.scores(grower, made)
     claims = [
@@ -213,7 +226,7 @@ def case(bench: Bench, part: str, dataset: str, number: int, cache: Path) -> dic
         print(f"  {drawn}: {why}", flush=True)
     points = (drawn.point(drawn.early), drawn.point(drawn.long), best)
     runs = {
-        truth: tested(bench, drawn, point, root + 1 + k)
+        truth: tested(bench, drawn, point, root, 100 * k)
         for k, (truth, point) in enumerate(zip(CLASSES, points))
     }
     seconds = time.process_time() - began
