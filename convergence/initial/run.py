@@ -185,7 +185,7 @@ def _reached(history: History, told: Descents) -> list[dict[str, Any]]:
         index = history.rows_of(arm)
         row: dict[str, Any] = {
             "arm": arm,
-            "outcome": outcome(told.first[index], told.ends[index], told.goal),
+            "outcome": outcome(told.first[index], told.rose[index]),
             **reached(told.first[index]).to_json(),
         }
         for name in ("improving", "falling"):
@@ -202,15 +202,15 @@ def _grid(history: History, told: Descents, made: Design) -> dict[str, Any] | No
     cells = []
     for (scale, rate), arm in made.grid.items():
         index = history.rows_of(arm.name)
-        first, ends = told.first[index], told.ends[index]
+        first, rose = told.first[index], told.rose[index]
         cells.append(
             {
                 "scale": scale,
                 "rate": rate,
                 "arm": arm.name,
-                "outcome": outcome(first, ends, told.goal),
+                "outcome": outcome(first, rose),
                 "reached": int(np.isfinite(first).sum()),
-                "diverged": int((~np.isfinite(ends)).sum()),
+                "diverged": int(rose.sum()),
                 "seeds": len(index),
             }
         )
