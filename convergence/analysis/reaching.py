@@ -135,8 +135,7 @@ def risen(steps: Array, losses: Array, goal: Target) -> NDArray[np.bool_]:
     far = begin + np.maximum(np.abs(begin), descent if math.isfinite(descent) else 0.0)
     with np.errstate(invalid="ignore"):
         above = (trailing(steps, losses, goal.span) > far[:, None]).any(axis=1)
-    told: NDArray[np.bool_] = above | ~np.isfinite(losses).all(axis=1)
-    return told
+    return np.logical_or(above, ~np.isfinite(losses).all(axis=1))
 
 
 def outcome(first: Array, rose: NDArray[np.bool_]) -> str:

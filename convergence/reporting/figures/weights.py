@@ -133,6 +133,8 @@ def _panel(one: Told, name: str, axis: str, what: str) -> Panel | None:
     count = len(one[axis])
 
     def paint(axes: Axes, palette: Palette) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         at = np.arange(1, count + 1)
         for series, values in enumerate(lines):
             seen = np.where(values > 0, values, np.nan)
@@ -141,6 +143,7 @@ def _panel(one: Told, name: str, axis: str, what: str) -> Panel | None:
                 axes.plot(at, seen, "o", color=ax.colour(palette, series), markersize=4)
         ax.scale(axes, "y", low, high, True)
         axes.set_xlim(0.5, count + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_xlabel("layer, from the input", fontsize=7.5, labelpad=1.5)
 
     legend = tuple(ax.entry(f"step {steps[k]:,}", series) for series, k in enumerate(places))
