@@ -51,6 +51,10 @@ from convergence.weights import LSUV
 QUESTION = "Which initial weights and biases let the descent get going, and what stops it?"
 FURTHER = " What leads is confirmed on unused seeds: two further arms."
 MOST_PAIRED = 16  # trials whose ends are joined
+UNDRAWN = (
+    "No plane of a descent is drawn: no seed of the default finished, or the params are too many"
+    " to be held at so many steps."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,11 +135,14 @@ def findings(
     choices = [one for one in appraisal.choose(history, offered(made)) if one.factor == "init"]
     pick, weighed = appraisal.candidate(history, choices, None)
     verdict = confirmation.confirm(laboratory, pick.changes) if pick else None
+    planes = _surfaces(trainer, history) if "surface" in made.parts else []
+    if "surface" in made.parts and not planes:
+        laboratory.workdir.messages.append(UNDRAWN)
     return Findings(
         told=decide(history, goal, questions(laboratory.study, made)),
         descents=goal,
         layers=looks(trainer, looked_at(made), wanted.probed) if "layers" in made.parts else [],
-        surfaces=_surfaces(trainer, history) if "surface" in made.parts else [],
+        surfaces=planes,
         barriers=_barriers(trainer, history, goal) if "barrier" in made.parts else [],
         choices=choices,
         weighed=weighed,
