@@ -17,6 +17,7 @@ from convergence.analysis.reaching import (
     first_reached,
     outcome,
     reached,
+    risen,
     share_falling,
     share_improving,
     target,
@@ -78,12 +79,24 @@ def test_median_interval_covers() -> None:
 
 def test_outcomes() -> None:
     """Protects the map's rule: lost where most seeds are, useful where half get there."""
+    far = math.inf
+    assert outcome(np.array([5.0, far]), np.array([True, True])) == USEFUL
+    assert outcome(np.array([5.0, far, far]), np.array([False, False, True])) == SLOW
+    assert outcome(np.array([5.0, far, far]), np.array([False, True, True])) == DIVERGED
+    assert outcome(np.array([far, far]), np.array([True, False])) == SLOW
+
+
+def test_risen() -> None:
+    """Protects "diverged": told of a loss that blows up, not of a high or a noisy one."""
     goal = Target(0.3, 2.3, 0.9, 8.0)
-    far, nan = math.inf, math.nan
-    assert outcome(np.array([5.0, far]), np.array([0.2, 1.0]), goal) == USEFUL
-    assert outcome(np.array([5.0, far, far]), np.array([0.2, 1.0, 1.0]), goal) == SLOW
-    assert outcome(np.array([5.0, far, far]), np.array([0.2, nan, 3.0]), goal) == DIVERGED
-    assert outcome(np.array([5.0, far]), np.array([0.2, nan]), goal) == USEFUL
+    high = 300 * np.exp(-STEPS / 200)
+    noisy = high + 50 * np.random.default_rng(0).normal(size=100)
+    spike = np.where(STEPS == 40, 9.0, 2.3)
+    blown = np.where(STEPS > 40, 9.0, 2.3)
+    broken = np.where(STEPS > 40, np.nan, 2.3)
+    told = risen(STEPS, np.stack([high, noisy, spike, blown, broken]), goal)
+    assert told.tolist() == [False, False, False, True, True]
+    assert risen(STEPS[:0], np.zeros((2, 0)), goal).tolist() == [False, False]
 
 
 def test_shares() -> None:

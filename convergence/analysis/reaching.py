@@ -45,7 +45,7 @@ class Target:
 
     Attributes:
         level: that lies below.
-        start: the default's first loss, median over seeds: a run that ends above went nowhere.
+        start: the default's first loss, median over seeds.
         share: of the descent from there to the default's end.
         span: steps that a loss is averaged over.
         reason: why there is none; "" if there is.
@@ -122,20 +122,35 @@ def reached(first: Array, level: float = 0.95) -> Reached:
     return Reached(middle, low, high, proportion_exact(count, n, level), count, n)
 
 
-def outcome(first: Array, ends: Array, goal: Target) -> str:
+def risen(steps: Array, losses: Array, goal: Target) -> NDArray[np.bool_]:
+    """bool[trials]: where the loss did not stay finite, or rose far above its own first value.
+
+    Far: by that value again, and by the whole of the default's descent at least; averaged over the
+    target's span, so that no single batch makes it.
+    """
+    if not len(steps):
+        return np.zeros(len(losses), bool)
+    descent = (goal.start - goal.level) / goal.share
+    begin = losses[:, 0]
+    far = begin + np.maximum(np.abs(begin), descent if math.isfinite(descent) else 0.0)
+    with np.errstate(invalid="ignore"):
+        above = (trailing(steps, losses, goal.span) > far[:, None]).any(axis=1)
+    return np.logical_or(above, ~np.isfinite(losses).all(axis=1))
+
+
+def outcome(first: Array, rose: NDArray[np.bool_]) -> str:
     """What became of a setting's seeds, by a rule fixed before training.
 
-    diverged: more than half of the seeds end in a loss that is not finite or above the default's
-    first; else useful: at least half reach the target; else too slow.
+    useful: at least half reach the target; else diverged: more than half rise far above where they
+    began, or are no longer finite; else too slow.
 
     Args:
         first: [seeds], as `first_reached` gives it.
-        ends: [seeds] losses at the end, averaged; not finite where a trial diverged.
+        rose: bool[seeds], as `risen` gives it.
     """
-    lost = ~np.isfinite(ends) | (np.nan_to_num(ends, nan=math.inf) > goal.start)
-    if 2 * lost.sum() > len(lost):
-        return DIVERGED
-    return USEFUL if 2 * np.isfinite(first).sum() >= len(first) else SLOW
+    if 2 * np.isfinite(first).sum() >= len(first):
+        return USEFUL
+    return DIVERGED if 2 * np.sum(rose) > len(first) else SLOW
 
 
 def share_improving(steps: Array, improving: Array) -> Array:

@@ -15,6 +15,7 @@ from convergence.analysis.reaching import (
     Target,
     averaged_over,
     first_reached,
+    risen,
     share_falling,
     share_improving,
     target,
@@ -154,6 +155,7 @@ class Descents:
     Attributes:
         goal: from the default's own descent.
         first: float64[trials] steps to it, inf where it is never reached.
+        rose: bool[trials], see `reaching.risen`.
         ends: float64[trials] averaged loss at the end; NaN where a trial diverged.
         improving, falling: float64[trials], see `Question`.
         total: int[trials] steps of each trial.
@@ -161,6 +163,7 @@ class Descents:
 
     goal: Target
     first: np.ndarray
+    rose: np.ndarray
     ends: np.ndarray
     improving: np.ndarray
     falling: np.ndarray
@@ -180,11 +183,19 @@ def descents(history: History, share: float) -> Descents:
     span = averaged_over(max(total, 1))
     goal = target(at, losses[history.rows_of(DEFAULT)], share, span)
     first = first_reached(at, losses, goal) if len(at) else np.full(len(losses), np.inf)
+    # What lies beyond a trial's own length is no divergence.
+    rose = np.array(
+        [
+            risen(at[at <= trial.steps], one[None, at <= trial.steps], goal)[0]
+            for trial, one in zip(history.trials, losses)
+        ]
+    )
     tail = at > total - span
     ends = losses[:, tail].mean(axis=1) if tail.any() else np.full(len(losses), np.nan)
     return Descents(
         goal,
         first,
+        rose | history.diverged,
         np.where(history.diverged, np.nan, ends),
         share_improving(at, curves["improving"]),
         share_falling(at, losses),

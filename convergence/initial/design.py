@@ -92,6 +92,11 @@ def _is_default(setting: Setting, arm: Arm) -> bool:
     return all(setting.get(name) == value for name, value in arm.changes)
 
 
+def _effect(setting: Setting, arm: Arm) -> tuple[tuple[str, Any], ...]:
+    """What an arm changes in truth."""
+    return tuple((name, value) for name, value in arm.changes if setting.get(name) != value)
+
+
 def _inits(setting: Setting, inits: Sequence[str]) -> tuple[Arm, ...]:
     named = [_init_arm(setting, init) for init in inits]
     scale = setting.model.init_scale
@@ -167,14 +172,23 @@ def design(
     plain = model in names.MODELS and model not in NO_HIDDEN
     shaped = plain and model != "gru" and "activations" in parts
     told = [setting.model.activation, *activations]
+    named = _inits(setting, inits) if "initialisers" in parts else ()
+    known = {_effect(setting, arm): arm for arm in reversed(named)}
+
+    def once(arm: Arm) -> Arm:
+        """The arm that does the same already, where there is one."""
+        return known.get(_effect(setting, arm), arm)
+
     return Design(
-        inits=_inits(setting, inits) if "initialisers" in parts else (),
+        inits=named,
         biases=_biases(setting, output_bias) if "bias" in parts else (),
         activations={
-            one: _paired(setting, f"activation={one}", {"activation": one})
+            one: tuple(map(once, _paired(setting, f"activation={one}", {"activation": one})))
             for one in dict.fromkeys(told if shaped else ())
         },
-        grid=_grid(setting, scales, rates) if "grid" in parts else {},
+        grid={key: once(arm) for key, arm in _grid(setting, scales, rates).items()}
+        if "grid" in parts
+        else {},
         depths={
             depth: _paired(setting, f"depth {depth}", {"hidden": (width,) * depth})
             for depth in sorted(set(depths) if model == "mlp" and "depth" in parts else ())

@@ -51,6 +51,10 @@ from convergence.weights import LSUV
 QUESTION = "Which initial weights and biases let the descent get going, and what stops it?"
 FURTHER = " What leads is confirmed on unused seeds: two further arms."
 MOST_PAIRED = 16  # trials whose ends are joined
+UNDRAWN = (
+    "No plane of a descent is drawn: no seed of the default finished, or the params are too many"
+    " to be held at so many steps."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,11 +135,14 @@ def findings(
     choices = [one for one in appraisal.choose(history, offered(made)) if one.factor == "init"]
     pick, weighed = appraisal.candidate(history, choices, None)
     verdict = confirmation.confirm(laboratory, pick.changes) if pick else None
+    planes = _surfaces(trainer, history) if "surface" in made.parts else []
+    if "surface" in made.parts and not planes:
+        laboratory.workdir.messages.append(UNDRAWN)
     return Findings(
         told=decide(history, goal, questions(laboratory.study, made)),
         descents=goal,
         layers=looks(trainer, looked_at(made), wanted.probed) if "layers" in made.parts else [],
-        surfaces=_surfaces(trainer, history) if "surface" in made.parts else [],
+        surfaces=planes,
         barriers=_barriers(trainer, history, goal) if "barrier" in made.parts else [],
         choices=choices,
         weighed=weighed,
@@ -185,7 +192,7 @@ def _reached(history: History, told: Descents) -> list[dict[str, Any]]:
         index = history.rows_of(arm)
         row: dict[str, Any] = {
             "arm": arm,
-            "outcome": outcome(told.first[index], told.ends[index], told.goal),
+            "outcome": outcome(told.first[index], told.rose[index]),
             **reached(told.first[index]).to_json(),
         }
         for name in ("improving", "falling"):
@@ -202,15 +209,15 @@ def _grid(history: History, told: Descents, made: Design) -> dict[str, Any] | No
     cells = []
     for (scale, rate), arm in made.grid.items():
         index = history.rows_of(arm.name)
-        first, ends = told.first[index], told.ends[index]
+        first, rose = told.first[index], told.rose[index]
         cells.append(
             {
                 "scale": scale,
                 "rate": rate,
                 "arm": arm.name,
-                "outcome": outcome(first, ends, told.goal),
+                "outcome": outcome(first, rose),
                 "reached": int(np.isfinite(first).sum()),
-                "diverged": int((~np.isfinite(ends)).sum()),
+                "diverged": int(rose.sum()),
                 "seeds": len(index),
             }
         )

@@ -20,7 +20,7 @@ from convergence.training.landscape import flat, losses_at
 SIDE = 21  # points along each axis of a plane
 PATH = 21  # points on a straight path, its ends among them
 STOPS = 32  # states of a descent, at most
-MOST_NUMBERS = 2**26  # float32 params held at once: 256 MiB
+MOST_NUMBERS = 2**25  # float32 params held at once: 128 MiB, and twice that while a plane is laid
 DIGITS = 5
 
 
@@ -216,6 +216,9 @@ def barrier(
     even = list(trials)[: len(trials) // 2 * 2]
     if not even:
         return None
+    land = Land(trainer, even[:2])
+    size = len(land.params(land.setup.course().initial(), 0))
+    even = even[: max(2, MOST_NUMBERS // size // 2 * 2)]
     land = Land(trainer, even)
     course = land.setup.course()
     state = course.advance(course.initial(), 0, total).state

@@ -19,6 +19,7 @@ Told = Mapping[str, Any]
 REACHED = ("arm", "became", "steps", "95 % interval", "reach it", "improve", "fall")
 LAYERS = ("arm", "activation", "gradient", "dead", "saturated", "units", "update", "noise")
 BARRIERS = ("path between", "pairs", "barrier", "95 % interval", "of the descent")
+CELL = "scale x"  # how the names of arms begin that are in no other table
 SHORT = {"diverged": "diverged", "useful": "useful", "too slow": "slow"}
 
 
@@ -35,6 +36,8 @@ def _percent(value: Any) -> str:
 
 
 def _interval(low: Any, high: Any) -> str:
+    if math.isinf(from_strict(low)):
+        return "–"
     upper = from_strict(high)
     bound = "never" if math.isinf(upper) else tables.number(upper)
     return f"[{tables.number(from_strict(low))}, {bound}]"
@@ -43,7 +46,7 @@ def _interval(low: Any, high: Any) -> str:
 def in_grid(told: Told) -> set[str]:
     """The arms that only the grid is told of."""
     cells = (told.get("grid") or {}).get("cells") or ()
-    return {one["arm"] for one in cells} - {"default"}
+    return {one["arm"] for one in cells if one["arm"].startswith(CELL)}
 
 
 def reached(told: Told) -> Made | None:
@@ -96,8 +99,9 @@ def grid(told: Told) -> Made | None:
         rows.append(tuple(line))
     headers = ("", *(f"rate x{rate:g}" for rate in found["rates"]))
     note = (
-        "Diverged: most seeds end in no finite loss or above the first one (counted: not finite);"
-        " useful: half of the seeds or more reach the target; slow: fewer (counted: that reach it)."
+        "Useful: half of the seeds or more reach the target (counted). Diverged: of the others,"
+        " where most rise far above their first loss or end in none that is finite (counted)."
+        " Slow: the rest (counted: that reach the target)."
     )
     return "grid", "Initial scale and learning rate, factors of your own", headers, rows, note
 

@@ -33,6 +33,8 @@ from convergence.study import Machine, Study, resolve
 TRAINS = 0.5  # validation accuracy; a tenth is chance
 RATES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 TUNED_ON, FIRST = 4, 1000  # seeds of tuning, the first seed reported
+LOOKED_AT = 4  # seeds whose layers are looked into
+THIN = "one unit a layer"
 STARTS: dict[str, dict[str, Any]] = {
     "glorot_normal": {"init": "glorot_normal"},
     "he_normal": {"init": "he_normal"},
@@ -95,29 +97,22 @@ def row(history: History, arm: str, rate: float, rng: np.random.Generator) -> di
     }
 
 
-def measure(depth: int, width: int, steps: int, seeds: int) -> list[dict[str, Any]]:
-    """All starts, and nets of one unit a layer beside the symmetric ones."""
-    base, rng = setting(depth, width, steps), np.random.default_rng(0)
-    thin = base.changed({"hidden": (1,) * depth})
-    one = {"one unit a layer, he_normal": {"init": "he_normal"}}
-    told = []
-    for chosen, starts in ((base, STARTS), (thin, one)):
-        rates = tuned(chosen, starts)
-        arms = tuple(
-            Arm.of(name, learning_rate=rates[name], **changes) for name, changes in starts.items()
-        )
-        runner, history = trained(chosen, arms, seeds, FIRST)
-        seen = {one.arm: one for one in looks(Trainer(runner), list(starts), seeds)}
-        for name in starts:
-            units = seen[name].tables["distinct"][:, -1, :-1]  # without the output
-            counts = {"fewest": int(units.min()), "most": int(units.max())}
-            size = seen[name].tables["activation"][:, 0, :-1]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                passed = float(np.median(size[:, -1] / size[:, 0]))
-            more: dict[str, Any] = {"distinct_units": counts}
-            more["activation_last_over_first"] = strict_number(passed)
-            told.append(row(history, name, rates[name], rng) | more)
-    return told
+def measure(name: str, depth: int, width: int, steps: int, seeds: int) -> dict[str, Any]:
+    """One start, tuned and then trained on seeds of its own."""
+    base, changes = setting(depth, width, steps), STARTS.get(name, {"init": "he_normal"})
+    if name == THIN:  # what a net is whose units never part
+        base = base.changed({"hidden": (1,) * depth})
+    rate = tuned(base, {name: changes})[name]
+    runner, history = trained(base, (Arm.of(name, learning_rate=rate, **changes),), seeds, FIRST)
+    (seen,) = looks(Trainer(runner), [name], LOOKED_AT)
+    units = seen.tables["distinct"][:, -1, :-1]  # without the output
+    size = seen.tables["activation"][:, 0, :-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        passed = float(np.median(size[:, -1] / size[:, 0]))
+    return row(history, name, rate, np.random.default_rng(0)) | {
+        "distinct_units": {"fewest": int(units.min()), "most": int(units.max())},
+        "activation_last_over_first": strict_number(passed),
+    }
 
 
 HEADERS = (
@@ -136,9 +131,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     for name, default in (("depth", 30), ("width", 64), ("steps", 1000), ("seeds", 16)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--json", default="", help="where the numbers are written")
+    parser.add_argument(
+        "--json",
+        default="",
+        help="where numbers are kept: a run that was cut off goes on from there",
+    )
     asked = parser.parse_args()
-    told = measure(asked.depth, asked.width, asked.steps, asked.seeds)
+    kept = Path(asked.json) if asked.json else None
+    told: list[dict[str, Any]] = json.loads(kept.read_text()) if kept and kept.exists() else []
+    for name in (*STARTS, THIN):
+        if name not in {one["start"] for one in told}:
+            told.append(measure(name, asked.depth, asked.width, asked.steps, asked.seeds))
+            if kept:
+                kept.write_text(json.dumps(told, indent=1))
     print(f"digits, {asked.depth} hidden layers of {asked.width}, ReLU, {asked.steps} steps of SGD")
     print(f"with momentum, batch 64; {len(RATES)} rates each, tuned on {TUNED_ON} other seeds\n")
     rows = [
@@ -155,8 +160,6 @@ def main() -> None:
         for one in told
     ]
     print(tables.markdown(rows, HEADERS))
-    if asked.json:
-        Path(asked.json).write_text(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":

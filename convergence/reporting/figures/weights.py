@@ -71,8 +71,9 @@ def grid(records: Records) -> Drawn | None:
         "How ruthless a start and a rate may be",
         f"{useful}; {counts['diverged']} diverge, {counts['too slow']} are too slow.",
         (Panel("", paint, "factor of the initial weights", (), height),),
-        "Useful: half of the seeds or more reach the target (counted). Diverged: most end in no"
-        " finite loss or above the first one (counted: not finite). Too slow: the others.",
+        "Useful: half of the seeds or more reach the target (counted). Diverged: of the others,"
+        " where most rise far above their first loss or end in none that is finite (counted)."
+        " Too slow: the rest.",
     )
 
 
@@ -81,7 +82,7 @@ def reached(records: Records) -> Drawn | None:
     told: Sequence[Told] = records.summary.get("reached") or ()
     goal = records.summary.get("target") or {}
     cells = (records.summary.get("grid") or {}).get("cells") or ()
-    elsewhere = {one["arm"] for one in cells} - {"default"}
+    elsewhere = {one["arm"] for one in cells if one["arm"].startswith("scale x")}
     shown = [one for one in told if one["arm"] not in elsewhere]
     last = max((records.steps(arm) for arm in records.arms), default=0)
     if not shown or goal.get("reason") or not last:
@@ -132,6 +133,8 @@ def _panel(one: Told, name: str, axis: str, what: str) -> Panel | None:
     count = len(one[axis])
 
     def paint(axes: Axes, palette: Palette) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         at = np.arange(1, count + 1)
         for series, values in enumerate(lines):
             seen = np.where(values > 0, values, np.nan)
@@ -140,6 +143,7 @@ def _panel(one: Told, name: str, axis: str, what: str) -> Panel | None:
                 axes.plot(at, seen, "o", color=ax.colour(palette, series), markersize=4)
         ax.scale(axes, "y", low, high, True)
         axes.set_xlim(0.5, count + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_xlabel("layer, from the input", fontsize=7.5, labelpad=1.5)
 
     legend = tuple(ax.entry(f"step {steps[k]:,}", series) for series, k in enumerate(places))
