@@ -13,6 +13,7 @@ import numpy as np
 
 from convergence import data, spec
 from convergence.analysis.lr_finder import published
+from convergence.analysis.lr_finder.rule import fine_rates
 from convergence.analysis.lr_finder.runs import Runs
 from convergence.spec import Arm, DataSpec, ModelSpec, RunSpec, Setting, StudySpec, TrainSpec
 from convergence.study import Machine, Study, resolve
@@ -142,3 +143,55 @@ def ramps(task: Task, seeds: int, first: int, cache: Path | None) -> dict[str, n
         np.savez(path, **made)  # type: ignore[arg-type]
     with np.load(path) as held:
         return {name: held[name] for name in held.files}
+
+
+REPORTED = (
+    _task("mnist1d", "mlp", (32,), "momentum", -12, 4),
+    _task("mnist1d", "mlp", (32, 32), "adam", -14, 2),
+    _task("mnist1d", "cnn", (8, 8), "adam", -14, 2),
+    _task("mnist1d", "cnn", (8, 8), "sgd", -10, 5),
+    _task("mnist1d", "gru", (12,), "adam", -14, 2),
+    _task("mnist1d", "gru", (12,), "momentum", -12, 4),
+    _task("breast_cancer", "mlp", (24,), "sgd", -10, 5),
+    _task("breast_cancer", "mlp", (24,), "adam", -14, 2),
+    _task("diabetes", "mlp", (32,), "sgd", -10, 5, "huber"),
+    _task("diabetes", "mlp", (32,), "momentum", -12, 4, "huber"),
+    _task("teacher_regression", "mlp", (16,), "momentum", -12, 4, "huber"),
+    _task("teacher_regression", "mlp", (16, 16), "adam", -14, 2, "huber"),
+)
+LENGTH = 200  # steps of a search's second runs; the first take half as many
+
+
+def is_slow(task: Task) -> bool:
+    """Whether a step of the task takes several times what one of a small MLP does."""
+    return task.model.model in ("cnn", "gru")
+
+
+def searches(
+    task: Task, finders: int, seeds: int, first: int, cache: Path | None
+) -> list[tuple[Runs, Runs | None]]:
+    """The runs of independent searches, each with seeds of its own.
+
+    All are trained together: the second runs at every rate that any search asks for, of which
+    each then sees its own alone.
+    """
+    rates = grid(task.low, task.high, 1)
+    count = finders * seeds
+    coarse = curves(task, rates, LENGTH // 2, count, first, cache, "coarse")
+    members = [slice(seeds * k, seeds * (k + 1)) for k in range(finders)]
+    own = [coarse.taken(np.arange(len(rates)), one) for one in members]
+    wanted = [fine_rates(one) for one in own]
+    places = [None if one is None else np.round(4 * np.log2(one)).astype(int) for one in wanted]
+    union = np.unique(np.concatenate([one for one in places if one is not None]))
+    fine = curves(task, 2.0 ** (union / 4), LENGTH, count, first, cache, "fine")
+    found: list[tuple[Runs, Runs | None]] = []
+    for one, member, place in zip(own, members, places, strict=True):
+        at = None if place is None else np.searchsorted(union, place)
+        found.append((one, None if at is None else fine.taken(at, member)))
+    return found
+
+
+def evaluated(task: Task, seeds: int, steps: int, cache: Path | None) -> Runs:
+    """The grid that suggestions are held against, of seeds that no search has seen."""
+    per_octave = 2
+    return curves(task, grid(task.low, task.high, per_octave), steps, seeds, 0, cache, "grid")
