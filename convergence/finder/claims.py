@@ -8,25 +8,29 @@ from convergence.analysis.lr_finder import Runs
 from convergence.analysis.lr_finder.literal import ENDS_HIGHER
 from convergence.analysis.lr_finder.regret import left_out
 from convergence.analysis.verdict import Claim, Verdict, decide_family
-from convergence.finder.rules import Judged, literal_name
+from convergence.finder.rules import literal_name, literal_rules, notches
 
 MARGIN = 0.05  # of the best descent: what is worth acting on
 METRIC = "share of the descent lost"
-NOTCH = 2.0
 BEST = "best rate of the grid"
 LOWEST, HIGHEST = "lowest rate", "highest rate"
 
 
-def claims(length: int) -> list[Claim]:
-    """The claims of a search whose first runs take so many steps."""
+def claims(length: int, rates: np.ndarray) -> list[Claim]:
+    """The claims of a search whose first runs take so many steps.
+
+    Args:
+        rates: of the first search: no notch is finer than they are apart.
+    """
+    notch = notches(rates)[0]
     told = []
     for back, words in ((1, "one notch"), (2, "two notches")):
         told.append(
             Claim(
                 "3a",
-                f"Raising the rate until runs diverge, then {words} of 2 back, finds a start as good"
-                " as the best of a grid",
-                literal_name(NOTCH, back, ENDS_HIGHER, length),
+                f"Raising the rate by {notch:.3g} until runs diverge, then {words} back, finds a"
+                " start as good as the best of a grid",
+                literal_name(notch, back, ENDS_HIGHER, length),
                 BEST,
                 "non-inferiority",
                 -1,
@@ -54,21 +58,27 @@ def claims(length: int) -> list[Claim]:
     return told
 
 
-def decide(coarse: Runs, judged: list[Judged]) -> list[Verdict]:
-    """The verdicts on `claims`: shares lost, seed by seed, against none."""
-    told = claims(coarse.length)
+def decide(coarse: Runs, judge: Runs, told: list[Claim]) -> list[Verdict]:
+    """The verdicts on `claims`: shares lost, seed by seed, against none.
+
+    Args:
+        coarse: the first search.
+        judge: the runs that a suggestion is judged by: `rules.judge_of`.
+        told: as `claims` gives them.
+    """
     seeds = len(coarse.loss)
-    by_rule = {one.rule: one.lost for one in judged}
+    literal = {one.rule: one.lost for one in literal_rules(coarse, judge)}
+    ends = {LOWEST: coarse.rates[0], HIGHEST: coarse.rates[-1]}
     found = []
     for family in dict.fromkeys(claim.family for claim in told):
         members = [claim for claim in told if claim.family == family]
-        values = []
-        for claim in members:
-            if claim.treatment in by_rule:
-                values.append(by_rule[claim.treatment])
-                continue
-            rate = coarse.rates[0 if claim.treatment == LOWEST else -1]
-            share = left_out(coarse.rates, coarse.mean(), coarse.starts, np.full(seeds, rate))
-            values.append(share)
+        values = [
+            literal[claim.treatment]
+            if claim.treatment in literal
+            else left_out(
+                judge.rates, judge.mean(), judge.starts, np.full(seeds, ends[claim.treatment])
+            )
+            for claim in members
+        ]
         found += decide_family(members, values, [np.zeros(seeds)] * len(members))
     return found

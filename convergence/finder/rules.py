@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from convergence.analysis.lr_finder import Runs, literal, published
-from convergence.analysis.lr_finder.optimum import along
+from convergence.analysis.lr_finder.optimum import along, joined
 from convergence.analysis.lr_finder.regret import left_out, lost
 from convergence.analysis.statistics import strict_number
 
-NOTCHES = (2.0, 10**0.5, 3.0, 10.0)
+NOTCHES = (2.0, 3.0, 10**0.5, 10.0)
 BACK = (1, 2)
 LENGTHS = (0.25, 1.0)  # of the first search's runs
 
@@ -55,10 +55,21 @@ class Judged:
         }
 
 
+def notches(rates: np.ndarray) -> list[float]:
+    """The factors by which the literal rule raises the rate: 2, or the grid's if it is coarser,
+    and all of `NOTCHES` above."""
+    first = max(NOTCHES[0], float(np.exp(np.diff(np.log(rates)).max())))
+    return [first, *(one for one in NOTCHES if one > 1.01 * first)]
+
+
 def literal_name(notch: float, back: int, criterion: str, steps: int) -> str:
     """What the literal rule is called with these choices."""
-    notches = "one notch" if back == 1 else f"{back} notches"
-    return f"×{notch:.3g} to ‘{criterion}’ in {steps} steps, {notches} back"
+    return f"×{notch:.3g} until ‘{criterion}’, {steps} steps, {back} back"
+
+
+def judge_of(coarse: Runs, fine: Runs | None) -> Runs:
+    """The runs that suggestions are judged by: of both searches, as long as the first's."""
+    return joined(coarse, fine, coarse.length)
 
 
 def literal_rules(coarse: Runs, judge: Runs) -> list[Judged]:
@@ -67,7 +78,7 @@ def literal_rules(coarse: Runs, judge: Runs) -> list[Judged]:
     for share in LENGTHS:
         cut = coarse.cut(max(2, round(share * coarse.length)))
         for criterion in literal.CRITERIA:
-            for notch in NOTCHES:
+            for notch in notches(coarse.rates):
                 for back in BACK:
                     rates = literal.suggestions(cut, notch, back, criterion)
                     name = literal_name(notch, back, criterion, cut.length)
@@ -85,18 +96,20 @@ def published_rules(ramps: Mapping[str, np.ndarray], judge: Runs) -> list[Judged
 
 
 def ours(coarse: Runs, fine: Runs, judge: Runs) -> Judged:
-    """The optimum of our search with one seed left out, judged on that seed; of one seed, itself."""
+    """The optimum of one half of our search's seeds, judged on the other half.
+
+    Of a single seed, both halves are itself.
+    """
     seeds = len(coarse.loss)
-    everyone = np.arange(seeds)
+    halves = [np.arange(seeds)[k::2] for k in range(2)] if seeds > 1 else [np.arange(1)] * 2
     rates, shares = np.empty(seeds), np.empty(seeds)
-    means = judge.mean()
-    for seed in everyone:
-        others = everyone[everyone != seed] if seeds > 1 else everyone
-        rates[seed] = along(coarse, fine, np.array([judge.length]), others)[0]
-        shares[seed] = lost(
-            judge.rates, means[seed], float(judge.starts[seed]), rates[seed : seed + 1]
-        )[0]
-    return Judged("ours", "this search, the other seeds' runs", rates, shares)
+    means = np.minimum(judge.mean(), judge.starts[:, None])
+    for own, other in (halves, halves[::-1]):
+        rate = along(coarse, fine, np.array([judge.length]), own)
+        start = float(judge.starts[other].mean())
+        rates[other] = rate[0]
+        shares[other] = lost(judge.rates, means[other].mean(axis=0), start, rate)[0]
+    return Judged("ours", "this search, half its seeds", rates, shares)
 
 
 def _judged(kind: str, rule: str, rates: np.ndarray, judge: Runs) -> Judged:

@@ -1,8 +1,9 @@
 """The experiment that looks for a learning rate: studies, what they tell, and where it is written.
 
 The workdir's own study is the first search (all rates, the ramps, at half of --steps); ``wider1``
-and ``wider2`` go beyond its range where it does not do, ``fine`` is the second search, ``rate_free``
-trains the rate-free optimisers, ``confirmation`` holds the found rate against the default.
+and ``wider2`` go beyond its range where it does not do, ``fine`` is the second search,
+``rate_free`` trains the rate-free optimisers, ``confirmation`` holds the found rate against the
+default.
 
 ``summary.json`` holds, beside ``arms``, ``verdicts`` and ``recommendation`` (as in every study):
 
@@ -25,7 +26,7 @@ import numpy as np
 
 from convergence import confirmation
 from convergence import laboratory as lab
-from convergence.analysis.lr_finder import FOUND, Found, Runs, find
+from convergence.analysis.lr_finder import FOUND, Found, find
 from convergence.analysis.verdict import Verdict
 from convergence.data import Dataset
 from convergence.finder import claims as asked
@@ -33,7 +34,6 @@ from convergence.finder import rules, studies, words
 from convergence.finder.grid import described, grid_table
 from convergence.finder.wanted import Wanted, read
 from convergence.flags import Options
-from convergence.history import History
 from convergence.spec import Arm
 from convergence.training.blocks import Want
 
@@ -50,7 +50,7 @@ def run(options: Options) -> None:
         return studies.first_arms(wanted.rates)
 
     def claims(laboratory: lab.Laboratory) -> list[Any]:
-        return list(asked.claims(half))
+        return list(asked.claims(half, np.array(wanted.rates)))
 
     base = {"steps": half, "schedule": "constant", "warmup": 0}
     with lab.open_laboratory(options, QUESTION, arms, claims, base, FURTHER) as laboratory:
@@ -71,15 +71,28 @@ def investigate(laboratory: lab.Laboratory, wanted: Wanted) -> dict[str, Any]:
     fine = studies.second(laboratory, coarse, wanted.length)
     found = find(coarse, fine, np.random.default_rng(laboratory.study.run.seed), wanted.horizon)
     ramps = studies.ramps_of(history)
-    judged = rules.literal_rules(coarse, coarse) + rules.published_rules(ramps, coarse)
+    judge = rules.judge_of(coarse, fine)
+    judged = rules.literal_rules(coarse, judge) + rules.published_rules(ramps, judge)
     free: list[dict[str, Any]] = []
     if fine is not None and found.verdict == FOUND:
-        judged.insert(0, rules.ours(coarse, fine, coarse))
+        judged.insert(0, rules.ours(coarse, fine, judge))
         if wanted.rivals:
             trained = studies.free(laboratory, wanted.length)
             free = rules.free_table(trained, fine, found.rate)
     verdict = _confirmed(laboratory, found)
-    return summary(laboratory, history, coarse, fine, found, judged, free, verdict)
+    claims = asked.claims(half, np.array(wanted.rates))
+    return {
+        "arms": lab.arm_table(history, laboratory.study.run.metric, "clean"),
+        "metric": laboratory.study.run.metric,
+        "finding": found.to_json(),
+        "grid": grid_table(coarse),
+        "fine": grid_table(fine) if fine is not None else [],
+        "rates": described(coarse),
+        "rules": [one.to_json() for one in judged],
+        "rate_free": free,
+        "verdicts": [one.to_json() for one in asked.decide(coarse, judge, claims)],
+        "recommendation": recommendation(found, verdict),
+    }
 
 
 def _changes(found: Found) -> tuple[tuple[str, float], ...]:
@@ -94,28 +107,8 @@ def _confirmed(laboratory: lab.Laboratory, found: Found) -> Verdict | None:
     return confirmation.confirm(laboratory, _changes(found), base={"steps": found.horizon})
 
 
-def summary(
-    laboratory: lab.Laboratory,
-    history: History,
-    coarse: Runs,
-    fine: Runs | None,
-    found: Found,
-    judged: list[rules.Judged],
-    free: list[dict[str, Any]],
-    verdict: Verdict | None,
-) -> dict[str, Any]:
-    """summary.json, as the head of this file says."""
+def recommendation(found: Found, verdict: Verdict | None) -> dict[str, Any]:
+    """The summary's part on the rate that was put to the test."""
     changes = _changes(found) if found.verdict == FOUND else ()
     name = f"learning_rate={changes[0][1]:g}" if changes else None
-    return {
-        "arms": lab.arm_table(history, laboratory.study.run.metric, "clean"),
-        "metric": laboratory.study.run.metric,
-        "finding": found.to_json(),
-        "grid": grid_table(coarse),
-        "fine": grid_table(fine) if fine is not None else [],
-        "rates": described(coarse),
-        "rules": [one.to_json() for one in judged],
-        "rate_free": free,
-        "verdicts": [one.to_json() for one in asked.decide(coarse, judged)],
-        "recommendation": confirmation.summary(name, changes, verdict),
-    }
+    return confirmation.summary(name, changes, verdict)

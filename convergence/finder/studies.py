@@ -10,7 +10,7 @@ from convergence import laboratory as lab
 from convergence import names
 from convergence.analysis.lr_finder import Runs, fine_rates, published, verdict
 from convergence.analysis.lr_finder.optimum import joined
-from convergence.analysis.lr_finder.rule import DIVERGES, FALLS, FLAT, FOUND, TOO_HIGH, WIDER
+from convergence.analysis.lr_finder.outlook import DIVERGES, FALLS, FLAT, FOUND, TOO_HIGH, WIDER
 from convergence.confirmation import nested
 from convergence.history import History
 from convergence.spec import Arm
@@ -76,10 +76,10 @@ def runs_of(history: History, rates: Iterable[float], length: int) -> Runs:
 
 def ramps_of(history: History) -> dict[str, np.ndarray]:
     """[seeds, steps] losses along each package's ramp, by package."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name, packages in RAMPS.items():
         _, loss, _ = curves(history, [name])
-        found |= {package: loss[:, 0, : published.RAMP_STEPS] for package in packages}
+        found |= dict.fromkeys(packages, loss[:, 0, : published.RAMP_STEPS])
     return found
 
 

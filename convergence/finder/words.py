@@ -13,7 +13,7 @@ from convergence.flags import Options
 from convergence.report import finder as report
 from convergence.reporting import tables
 
-FEWEST_SHOWN = 12  # rows of the literal rule on the terminal: its best and its worst choices
+SHOWN = 6  # choices of the literal rule on the terminal, the best and the worst
 CONSTANT = "note: the search trains at constant rates: --schedule and --warmup are left out of it"
 
 
@@ -35,8 +35,7 @@ def closing_text(laboratory: lab.Laboratory, told: Mapping[str, Any], options: O
         + tables.text(report.free_rows(told["rate_free"]), report.FREE)
         if told["rate_free"]
         else "",
-        f"Claims, margin {report.MARGIN:g} of the best descent\n"
-        + wording.verdict_text(verdicts),
+        f"Claims, margin {report.MARGIN:g} of the best descent\n" + wording.verdict_text(verdicts),
         wording.warnings_text(verdicts),
         CONSTANT if scheduled else "",
         str(told["finding"]["sentence"]),
@@ -49,7 +48,7 @@ def _rules(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     """All rules but the literal one's middling choices."""
     own = [row for row in rows if row["kind"] == "literal"]
     ranked = sorted(own, key=lambda row: from_strict(row["lost_mean"]))
-    half = FEWEST_SHOWN // 2
+    half = SHOWN // 2
     kept = [*ranked[:half], *ranked[max(half, len(ranked) - half) :]]
     return report.rule_rows([row for row in rows if row["kind"] != "literal" or row in kept])
 

@@ -77,7 +77,9 @@ def found(records: Records) -> Made | None:
         return None
     rows: Rows = []
     if told["verdict"] == "found":
-        rows.append((f"start from, for {told['horizon']:,} steps", _rate(told["rate"]), _bounds(told)))
+        rows.append(
+            (f"start from, for {told['horizon']:,} steps", _rate(told["rate"]), _bounds(told))
+        )
         edge = {"low": told["divergence_low"], "high": told["divergence_high"]}
         rows.append(("runs diverge from", _rate(told["divergence"]), _bounds(edge)))
         rows.append(("margin (times)", _rate(told["margin"]), "–"))
@@ -91,7 +93,9 @@ def grid(records: Records) -> Made | None:
     if not told:
         return None
     rows = grid_rows(told)
-    note = "Mean training loss over the first search's runs; lost: share of the best rate's descent."
+    note = (
+        "Mean training loss over the first search's runs; lost: share of the best rate's descent."
+    )
     return "rate-losses", "Training loss by learning rate", GRID, rows, note
 
 
@@ -102,8 +106,8 @@ def rules(records: Records) -> Made | None:
         return None
     note = (
         "A seed's suggestion is judged by the other seeds' mean loss over the first search's runs;"
-        " no suggestion counts as all of the descent lost. Literal rule: raise the rate by the given"
-        " factor until the criterion, then step back."
+        " no suggestion counts as all of the descent lost. Literal rule: raise the rate by the"
+        " factor until the criterion is met, then step so many notches back."
     )
     title = "What each rule suggests, and the share of the best descent that it loses"
     return "rules", title, RULES, rule_rows(told), note
@@ -115,8 +119,8 @@ def free(records: Records) -> Made | None:
     if not told:
         return None
     note = (
-        "Mean training loss over runs of the search's length, at documented rates; lost: of the best"
-        " rate's descent, negative where the optimiser does better than this study's at any rate."
+        "Mean training loss over runs of the search's length, at documented rates; lost: of the"
+        " best rate's descent, negative where the optimiser does better than this study's at any rate."
     )
     return "rate-free", "Optimisers without a tuned rate", FREE, free_rows(told), note
 

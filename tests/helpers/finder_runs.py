@@ -12,9 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from convergence import data, spec
-from convergence.analysis.lr_finder import published
-from convergence.analysis.lr_finder.rule import fine_rates
-from convergence.analysis.lr_finder.runs import Runs
+from convergence.analysis.lr_finder import Runs, fine_rates, published
 from convergence.spec import Arm, DataSpec, ModelSpec, RunSpec, Setting, StudySpec, TrainSpec
 from convergence.study import Machine, Study, resolve
 
@@ -49,7 +47,9 @@ def trained(
         save_params="none",
         fingerprint_every=0,
     )
-    study = spec.validate(StudySpec(setting=Setting(task.told, task.model, train), run=run, arms=arms))
+    study = spec.validate(
+        StudySpec(setting=Setting(task.told, task.model, train), run=run, arms=arms)
+    )
     loaded = data.load(task.told)
     history = Study(resolve(study, loaded), loaded, Machine.here(2)).run()
     points, loss = history.loss_curve()

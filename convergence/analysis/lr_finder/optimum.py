@@ -74,5 +74,6 @@ def along(coarse: Runs, fine: Runs | None, lengths: Array, seeds: Array) -> Arra
     found = []
     for steps in lengths:
         runs = joined(coarse, fine, int(steps))
-        found.append(least(runs.rates, runs.mean()[seeds].mean(0), float(runs.starts[seeds].mean())))
+        start = float(runs.starts[seeds].mean())
+        found.append(least(runs.rates, runs.mean()[seeds].mean(axis=0), start))
     return np.array(found)

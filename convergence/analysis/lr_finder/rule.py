@@ -16,25 +16,15 @@ import math
 import numpy as np
 from scipy import stats
 
-from convergence.analysis.lr_finder.optimum import along, joined, least
+from convergence.analysis.lr_finder.optimum import along, joined
+from convergence.analysis.lr_finder.outlook import FOUND, helpful, verdict
 from convergence.analysis.lr_finder.runs import Array, Runs
 from convergence.analysis.lr_finder.words import sentence
 from convergence.analysis.statistics import strict_number
 
-FOUND = "found"
-NOT_FINITE = "not finite from the start"
-FLAT = "flat"
-FALLS = "falls at every rate"
-DIVERGES = "diverges at every rate"
-TOO_HIGH = "best at the lowest rate"
-VERDICTS = (FOUND, NOT_FINITE, FLAT, FALLS, DIVERGES, TOO_HIGH)
-
 CUTS = (0.25, 0.5, 1.0)  # of a run, at which the optimum is looked for
 SAFETY = 2.0  # the suggestion stays so many times below the lowest rate that diverged
-FINE_BELOW, FINE_ABOVE, FINE_PER_OCTAVE = 2, 1, 4  # octaves about the coarse optimum, and places
 RESAMPLES = 400
-CLEAR = 4.0  # standard errors by which some rate must lower the loss
-WIDER = 64.0  # times: by how much a range that does not do is widened
 NAN = float("nan")
 
 
@@ -43,7 +33,7 @@ class Found:
     """What a search found.
 
     Attributes:
-        verdict: one of `VERDICTS`; a rate is there only where it is `FOUND`.
+        verdict: one of `outlook.VERDICTS`; a rate is there only where it is `FOUND`.
         horizon: steps of the run that the rate is meant for.
         length: steps of the search's longest run.
         seeds: how many.
@@ -92,77 +82,7 @@ class Found:
         return told | {"margin": strict_number(self.margin), "sentence": self.sentence}
 
 
-def fine_rates(coarse: Runs) -> Array | None:
-    """The rates of the second search: about the optimum of the first, four an octave.
-
-    None where the first has none inside its range (see `verdict`).
-    """
-    if verdict(coarse) != FOUND:
-        return None
-    best = _best(coarse)
-    steps = np.arange(-FINE_BELOW * FINE_PER_OCTAVE, FINE_ABOVE * FINE_PER_OCTAVE + 1)
-    return coarse.rates[best] * 2.0 ** (steps / FINE_PER_OCTAVE)
-
-
-def _best(runs: Runs) -> int:
-    """The place of the least mean loss among rates at which no seed diverged."""
-    losses = np.where(runs.diverged().any(axis=0), np.inf, runs.mean().mean(axis=0))
-    return int(losses.argmin())
-
-
-def verdict(coarse: Runs) -> str:
-    """Whether the runs of a whole range of rates hold an optimum, and if not, why.
-
-    Losses are compared by their differences, never their ratios: they may be negative.
-    """
-    if not np.isfinite(coarse.loss[:, :, 0]).any():
-        return NOT_FINITE
-    diverged = coarse.diverged()
-    if diverged.any(axis=0).all():
-        return DIVERGES
-    means = coarse.mean()
-    best = _best(coarse)
-    gain = np.abs(means - means[:, :1]).max(axis=0) if _still(means) else means[:, 0] - means[:, best]
-    if _still(means) or (best and not _clear(gain)) or (not best and _flat(means, diverged)):
-        return FLAT
-    whole = np.flatnonzero(~diverged.any(axis=0))
-    if best == len(coarse.rates) - 1:
-        return FALLS
-    return TOO_HIGH if best == 0 or (best == whole[0] and best > 0) else FOUND
-
-
-def _still(means: Array) -> bool:
-    """Whether no rate moves any loss at all."""
-    return bool(np.all(means == means[:, :1]))
-
-
-def _clear(gain: Array) -> bool:
-    if len(gain) < 2:
-        return bool(gain.mean() > 0)
-    error = gain.std(ddof=1) / math.sqrt(len(gain))
-    return bool(gain.mean() > CLEAR * error)
-
-
-def _flat(means: Array, diverged: Array) -> bool:
-    """Whether the lowest rate is best only because none learns: its loss does not fall either."""
-    return bool(means.shape[1] > 1 and not diverged[:, 0].any() and not _clear(means[:, 1] - means[:, 0]))
-
-
-def helpful(told: str, rates: Array) -> tuple[float, float] | None:
-    """A range of rates that may hold what this one lacks."""
-    low, high = float(rates[0]), float(rates[-1])
-    if told == FALLS:
-        return low, high * WIDER
-    if told in (DIVERGES, TOO_HIGH):
-        return low / WIDER, high
-    if told == FLAT:
-        return low / WIDER, high * WIDER
-    return None
-
-
-def find(
-    coarse: Runs, fine: Runs | None, rng: np.random.Generator, horizon: int = 0
-) -> Found:
+def find(coarse: Runs, fine: Runs | None, rng: np.random.Generator, horizon: int = 0) -> Found:
     """The rate to start from.
 
     Args:
@@ -175,17 +95,28 @@ def find(
     seeds = len(coarse.loss)
     horizon = max(horizon, length)
     searched = (float(coarse.rates[0]), float(coarse.rates[-1]))
-    told = verdict(coarse)
+    told, edge = verdict(coarse), _edge(coarse, fine)
     if told != FOUND:
-        wanted = helpful(told, coarse.rates)
-        return Found(told, horizon, length, seeds, searched=searched, help=wanted, **_edge(coarse, fine))
+        return Found(
+            told,
+            horizon,
+            length,
+            seeds,
+            searched=searched,
+            help=helpful(told, coarse.rates),
+            divergence=edge[0],
+            divergence_low=edge[1],
+            divergence_high=edge[2],
+        )
     lengths = np.unique(np.maximum(1, np.round(np.array(CUTS) * length))).astype(int)
     everyone = np.arange(seeds)
     optima = along(coarse, fine, lengths, everyone)
     limit = _limit(coarse, fine)
     rate, growth = carried(lengths, optima, horizon, limit)
     drawn = [
-        carried(lengths, along(coarse, fine, lengths, rng.integers(seeds, size=seeds)), horizon, limit)
+        carried(
+            lengths, along(coarse, fine, lengths, rng.integers(seeds, size=seeds)), horizon, limit
+        )
         for _ in range(RESAMPLES if seeds > 1 else 0)
     ]
     low, high = _interval(rate, np.array([one for one, _ in drawn]), seeds)
@@ -200,7 +131,9 @@ def find(
         growth=growth,
         optima=tuple((int(a), float(b)) for a, b in zip(lengths, optima, strict=True)),
         searched=searched,
-        **_edge(coarse, fine),
+        divergence=edge[0],
+        divergence_low=edge[1],
+        divergence_high=edge[2],
     )
 
 
@@ -232,7 +165,7 @@ def _limit(coarse: Runs, fine: Runs | None) -> float:
     return float(found.min()) / SAFETY if found.size else math.inf
 
 
-def _edge(coarse: Runs, fine: Runs | None) -> dict[str, float]:
+def _edge(coarse: Runs, fine: Runs | None) -> tuple[float, float, float]:
     """Where runs begin to diverge: the mean over seeds, in the logarithm, and its interval.
 
     A seed's own edge lies between its last rate that went well and the first that did not; the
@@ -248,16 +181,9 @@ def _edge(coarse: Runs, fine: Runs | None) -> dict[str, float]:
             edges.append(math.log(runs.rates[first] * runs.rates[first - 1]) / 2)
             gaps.append(math.log(runs.rates[first] / runs.rates[first - 1]) / 2)
     if not edges:
-        return {}
+        return NAN, NAN, NAN
     middle, reach = float(np.mean(edges)), float(np.mean(gaps))
     if len(edges) > 1:
         error = float(np.std(edges, ddof=1)) / math.sqrt(len(edges))
         reach = max(reach, float(stats.t.ppf(0.975, len(edges) - 1)) * error)
-    return {
-        "divergence": math.exp(middle),
-        "divergence_low": math.exp(middle - reach),
-        "divergence_high": math.exp(middle + reach),
-    }
-
-
-__all__ = ["FOUND", "VERDICTS", "Found", "fine_rates", "find", "least", "verdict"]
+    return math.exp(middle), math.exp(middle - reach), math.exp(middle + reach)

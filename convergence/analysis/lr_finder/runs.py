@@ -9,6 +9,7 @@ import numpy as np
 Array = np.ndarray
 LAST = 0.1  # of a run: its end, whose mean loss is called final
 HIGHER = 0.05  # of the best descent: a run that ends so far above its start has diverged
+NOISE = 3.0  # standard errors that it must be above its start, too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,17 +70,31 @@ class Runs:
         return self.loss[:, 0, 0].astype(np.float64)
 
     def diverged(self, steps: int = 0) -> Array:
-        """bool[seeds, rates]: not finite within the first steps, or higher at their end than at
-        their start by a twentieth of the best descent."""
-        final, start = self.final(steps), self.start_levels()
-        descent = np.maximum(start - final.min(axis=1), 0.0)
-        descent = np.where(np.isfinite(descent), descent, 0.0)
-        return ~(final <= (start + HIGHER * descent)[:, None])
+        """bool[seeds, rates]: not finite within the first steps, or higher at their end.
 
-    def start_levels(self) -> Array:
+        Higher than at the start by a twentieth of the best descent, and by more than batches make a loss vary.
+        """
+        final, start = self.final(steps), self.levels()
+        best = final.min(axis=1)
+        descent = np.where(np.isfinite(best), np.maximum(start - best, 0.0), 0.0)
+        beyond = np.maximum(HIGHER * descent, NOISE * self.noise())
+        return ~(final <= (start + beyond)[:, None])
+
+    def levels(self) -> Array:
         """[seeds] level at the start, free of one batch's luck: at the rate that moves least."""
-        early = self.loss[:, 0, : max(1, len(self.steps) // 10)]
-        return np.maximum(early.mean(-1).astype(np.float64), self.starts)
+        early = self.loss[:, 0, : max(1, len(self.steps) // 10)].astype(np.float64)
+        return np.maximum(early.mean(-1), self.starts)
+
+    def noise(self) -> Array:
+        """[seeds] standard error of the difference of two tenths of a run, at the lowest rate.
+
+        From the differences of neighbouring losses: a trend does not count.
+        """
+        first = self.loss[:, 0].astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            spread = np.diff(first, axis=-1).std(axis=-1) / np.sqrt(2)
+        tenth = max(1, len(self.steps) // 10)
+        return np.where(np.isfinite(spread), spread * np.sqrt(2 / tenth), 0.0)
 
     def taken(self, rates: Array, seeds: slice | Array = slice(None)) -> Runs:
         """The runs of some rates (places) and seeds."""

@@ -51,8 +51,8 @@ def sentence(told: Finding) -> str:
 
 def _found(told: Finding) -> str:
     where = f" [{number(told.low)}, {number(told.high)}]" if math.isfinite(told.low) else ""
-    parts = [f"Start from a learning rate of {number(told.rate)}{where}, for runs of"
-             f" {counted(told.horizon, 'step')}."]
+    meant = f"for runs of {counted(told.horizon, 'step')}"
+    parts = [f"Start from a learning rate of {number(told.rate)}{where}, {meant}."]
     if math.isfinite(told.divergence):
         parts.append(
             f"Runs diverge from about {number(told.divergence)}"
