@@ -120,7 +120,7 @@ def free(records: Records) -> Made | None:
         return None
     note = (
         "Mean training loss over runs of the search's length, at documented rates; lost: of the"
-        " best rate's descent, negative where the optimiser does better than this study's at any rate."
+        " best rate's descent; negative: the optimiser does better than this study's at any rate."
     )
     return "rate-free", "Optimisers without a tuned rate", FREE, free_rows(told), note
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convergence import data, spec
+from convergence import data, names, spec
 from convergence.analysis.lr_finder import Runs, fine_rates, published
 from convergence.spec import Arm, DataSpec, ModelSpec, RunSpec, Setting, StudySpec, TrainSpec
 from convergence.study import Machine, Study, resolve
@@ -195,3 +195,22 @@ def evaluated(task: Task, seeds: int, steps: int, cache: Path | None) -> Runs:
     """The grid that suggestions are held against, of seeds that no search has seen."""
     per_octave = 2
     return curves(task, grid(task.low, task.high, per_octave), steps, seeds, 0, cache, "grid")
+
+
+def rate_free(task: Task, seeds: int, cache: Path | None) -> dict[str, np.ndarray]:
+    """[seeds] mean loss of each optimiser without a tuned rate, of the seeds of `evaluated`."""
+    found = {}
+    for name, rate in names.RATE_FREE.items():
+        arm = Arm.of(name, optimizer=name, learning_rate=rate)
+        path = cache / f"{task.name} free {name}.npz" if cache else None
+        if path is None or not path.exists():
+            steps, loss, bad = trained(task, (arm,), LENGTH, seeds)
+            runs = Runs(np.array([rate]), steps, loss, bad)
+            found[name] = np.minimum(runs.mean()[:, 0], runs.starts)
+            if path is None:
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, loss=found[name])
+        with np.load(path) as held:
+            found[name] = held["loss"]
+    return found

@@ -72,7 +72,8 @@ class Runs:
     def diverged(self, steps: int = 0) -> Array:
         """bool[seeds, rates]: not finite within the first steps, or higher at their end.
 
-        Higher than at the start by a twentieth of the best descent, and by more than batches make a loss vary.
+        Higher than at the start by a twentieth of the best descent, and by more than batches make
+        a loss vary.
         """
         final, start = self.final(steps), self.levels()
         best = final.min(axis=1)
