@@ -76,7 +76,7 @@ def decide(coarse: Runs, judge: Runs, told: list[Claim]) -> list[Verdict]:
             literal[claim.treatment]
             if claim.treatment in literal
             else left_out(
-                judge.rates, judge.mean(), judge.starts, np.full(seeds, ends[claim.treatment])
+                judge.rates, judge.mean(), judge.levels(), np.full(seeds, ends[claim.treatment])
             )
             for claim in members
         ]

@@ -15,7 +15,7 @@ from convergence.finder.claims import MARGIN
 def grid_table(runs: Runs) -> list[dict[str, Any]]:
     """One row a rate; see `finder.run` for its fields."""
     means, diverged = runs.mean(), runs.diverged()
-    start = float(runs.starts.mean())
+    start = float(runs.levels().mean())
     whole = np.where(diverged.any(axis=0), np.inf, means.mean(axis=0))
     shares = lost(runs.rates, whole, start, runs.rates)
     rows = []

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from convergence.analysis.lr_finder import Runs, literal, published
-from convergence.analysis.lr_finder.optimum import along, joined
+from convergence.analysis.lr_finder.optimum import Optima, joined
 from convergence.analysis.lr_finder.regret import left_out, lost
 from convergence.analysis.statistics import strict_number
 
@@ -103,17 +103,18 @@ def ours(coarse: Runs, fine: Runs, judge: Runs) -> Judged:
     seeds = len(coarse.loss)
     halves = [np.arange(seeds)[k::2] for k in range(2)] if seeds > 1 else [np.arange(1)] * 2
     rates, shares = np.empty(seeds), np.empty(seeds)
-    means = np.minimum(judge.mean(), judge.starts[:, None])
+    means = np.minimum(judge.mean(), judge.levels()[:, None])
+    best = Optima(coarse, fine, np.array([judge.length]))
     for own, other in (halves, halves[::-1]):
-        rate = along(coarse, fine, np.array([judge.length]), own)
-        start = float(judge.starts[other].mean())
+        rate = best.of(own)
+        start = float(judge.levels()[other].mean())
         rates[other] = rate[0]
         shares[other] = lost(judge.rates, means[other].mean(axis=0), start, rate)[0]
     return Judged("ours", "this search, half its seeds", rates, shares)
 
 
 def _judged(kind: str, rule: str, rates: np.ndarray, judge: Runs) -> Judged:
-    return Judged(kind, rule, rates, left_out(judge.rates, judge.mean(), judge.starts, rates))
+    return Judged(kind, rule, rates, left_out(judge.rates, judge.mean(), judge.levels(), rates))
 
 
 def free_table(free: Mapping[str, Runs], fine: Runs, rate: float) -> list[dict[str, Any]]:
@@ -121,13 +122,13 @@ def free_table(free: Mapping[str, Runs], fine: Runs, rate: float) -> list[dict[s
 
     Shares may be negative: an optimiser may do better than the study's own at any rate.
     """
-    means = np.minimum(fine.mean(), fine.starts[:, None])
-    start, best = float(fine.starts.mean()), float(means.mean(axis=0).min())
+    means = np.minimum(fine.mean(), fine.levels()[:, None])
+    start, best = float(fine.levels().mean()), float(means.mean(axis=0).min())
     descent = max(start - best, 1e-30)
     own = float(lost(fine.rates, means.mean(axis=0), start, np.array([rate]))[0])
     rows = [{"optimizer": "this search's rate", "loss": best + own * descent, "lost": own}]
     for name, runs in free.items():
-        loss = np.minimum(runs.mean()[:, 0], runs.starts)
+        loss = np.minimum(runs.mean()[:, 0], runs.levels())
         share = (loss - means.min(axis=1)) / descent
         rows.append({"optimizer": name, "loss": float(loss.mean()), "lost": float(share.mean())})
     return [{key: strict_number(value) for key, value in row.items()} for row in rows]

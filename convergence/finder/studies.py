@@ -55,11 +55,16 @@ def free_arms() -> tuple[Arm, ...]:
     )
 
 
-def curves(history: History, arms: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """[points] steps, [seeds, arms, points] training losses, [seeds, arms] first bad steps."""
+def curves(
+    history: History, arms: Sequence[str], length: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[points] steps, [seeds, arms, points] training losses, [seeds, arms] first bad steps.
+
+    Args:
+        length: steps of these arms' runs: others of the study may be longer.
+    """
     steps, loss = history.loss_curve()
     rows = np.stack([history.rows_of(arm) for arm in arms], axis=1)
-    length = max(int(history.arrays["steps_done"][rows].max()), 2)
     keep = steps <= length
     # A score that is not finite is a matter of held-out rows: here the training loss counts.
     return steps[keep], loss["mean"][rows][..., keep], history.arrays["first_bad"][rows]
@@ -68,18 +73,16 @@ def curves(history: History, arms: Sequence[str]) -> tuple[np.ndarray, np.ndarra
 def runs_of(history: History, rates: Iterable[float], length: int) -> Runs:
     """The runs at constant rates as the rules take them, cut to their length."""
     chosen = sorted(set(rates))
-    steps, loss, bad = curves(history, [rate_name(rate) for rate in chosen])
-    inside = steps <= length
-    found = Runs(np.array(chosen), steps[inside], loss[..., inside], bad)
-    return found
+    steps, loss, bad = curves(history, [rate_name(rate) for rate in chosen], length)
+    return Runs(np.array(chosen), steps, loss, bad)
 
 
 def ramps_of(history: History) -> dict[str, np.ndarray]:
     """[seeds, steps] losses along each package's ramp, by package."""
     found: dict[str, np.ndarray] = {}
     for name, packages in RAMPS.items():
-        _, loss, _ = curves(history, [name])
-        found |= dict.fromkeys(packages, loss[:, 0, : published.RAMP_STEPS])
+        _, loss, _ = curves(history, [name], published.RAMP_STEPS)
+        found |= dict.fromkeys(packages, loss[:, 0])
     return found
 
 
@@ -133,6 +136,6 @@ def free(laboratory: lab.Laboratory, length: int) -> dict[str, Runs]:
     history = nested(laboratory, "rate_free", question, arms, run, NOTHING, {"steps": length})
     found = {}
     for name, rate in names.RATE_FREE.items():
-        steps, loss, bad = curves(history, [f"optimizer={name}"])
+        steps, loss, bad = curves(history, [f"optimizer={name}"], length)
         found[name] = Runs(np.array([rate]), steps, loss, bad)
     return found

@@ -197,20 +197,24 @@ def evaluated(task: Task, seeds: int, steps: int, cache: Path | None) -> Runs:
     return curves(task, grid(task.low, task.high, per_octave), steps, seeds, 0, cache, "grid")
 
 
+def free_one(task: Task, name: str, rate: float, seeds: int, cache: Path | None) -> np.ndarray:
+    """[seeds] mean loss under an optimiser without a tuned rate."""
+    path = cache / f"{task.name} free {name}.npz" if cache else None
+    if path is not None and path.exists():
+        with np.load(path) as held:
+            return np.asarray(held["loss"])
+    arm = Arm.of(name, optimizer=name, learning_rate=rate)
+    steps, loss, bad = trained(task, (arm,), LENGTH, seeds)
+    runs = Runs(np.array([rate]), steps, loss, bad)
+    found = np.minimum(runs.mean()[:, 0], runs.starts)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, loss=found)
+    return found
+
+
 def rate_free(task: Task, seeds: int, cache: Path | None) -> dict[str, np.ndarray]:
     """[seeds] mean loss of each optimiser without a tuned rate, of the seeds of `evaluated`."""
-    found = {}
-    for name, rate in names.RATE_FREE.items():
-        arm = Arm.of(name, optimizer=name, learning_rate=rate)
-        path = cache / f"{task.name} free {name}.npz" if cache else None
-        if path is None or not path.exists():
-            steps, loss, bad = trained(task, (arm,), LENGTH, seeds)
-            runs = Runs(np.array([rate]), steps, loss, bad)
-            found[name] = np.minimum(runs.mean()[:, 0], runs.starts)
-            if path is None:
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(path, loss=found[name])
-        with np.load(path) as held:
-            found[name] = held["loss"]
-    return found
+    return {
+        name: free_one(task, name, rate, seeds, cache) for name, rate in names.RATE_FREE.items()
+    }

@@ -27,7 +27,7 @@ def diverged(runs: Runs, criterion: str) -> Array:
             high = np.where(np.isnan(runs.loss), np.inf, runs.loss).max(axis=-1) > TIMES * start
         return broken | (high & (start > 0))
     if criterion == ENDS_HIGHER:
-        return broken | ~(runs.final() <= runs.starts[:, None])
+        return broken | runs.diverged()
     raise ValueError(f"a criterion is one of {CRITERIA}, got {criterion!r}")
 
 

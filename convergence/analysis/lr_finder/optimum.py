@@ -69,11 +69,23 @@ def _parabola(x: Array, y: Array, best: int) -> float:
     return float(2.0 ** (x[best] + np.clip(place, x[best - 1] - x[best], x[best + 1] - x[best])))
 
 
-def along(coarse: Runs, fine: Runs | None, lengths: Array, seeds: Array) -> Array:
-    """[lengths] the rate of the least mean loss over the first steps, of some seeds (places)."""
-    found = []
-    for steps in lengths:
-        runs = joined(coarse, fine, int(steps))
-        start = float(runs.starts[seeds].mean())
-        found.append(least(runs.rates, runs.mean()[seeds].mean(axis=0), start))
-    return np.array(found)
+class Optima:
+    """Where the mean loss over the first steps is least, at several lengths.
+
+    Args:
+        coarse, fine: the two searches' runs, of the same seeds.
+        lengths: in steps, none beyond the longest runs.
+    """
+
+    def __init__(self, coarse: Runs, fine: Runs | None, lengths: Array) -> None:
+        tables = [joined(coarse, fine, int(steps)) for steps in lengths]
+        self._tables = [(runs.rates, runs.mean(), runs.starts) for runs in tables]
+
+    def of(self, seeds: Array) -> Array:
+        """[lengths] the best rate for each, by these seeds (places; repeated ones count twice)."""
+        return np.array(
+            [
+                least(rates, means[seeds].mean(axis=0), float(starts[seeds].mean()))
+                for rates, means, starts in self._tables
+            ]
+        )

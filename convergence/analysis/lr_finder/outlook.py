@@ -20,7 +20,7 @@ TOO_HIGH = "best at the lowest rate"
 VERDICTS = (FOUND, NOT_FINITE, FLAT, FALLS, DIVERGES, TOO_HIGH)
 
 FINE_BELOW, FINE_ABOVE, FINE_PER_OCTAVE = 2, 1, 4  # octaves about the coarse optimum, and places
-CLEAR = 4.0  # standard errors by which some rate must lower the loss
+CLEAR = 4.0  # standard errors of noise by which some rate must lower the loss
 WIDER = 64.0  # times: by how much a range that does not do is widened
 
 
@@ -36,20 +36,27 @@ def verdict(coarse: Runs) -> str:
         return NOT_FINITE
     if coarse.diverged().any(axis=0).all():
         return DIVERGES
-    means, best = coarse.mean(), best_place(coarse)
+    best = best_place(coarse)
     if best == 0:
-        return TOO_HIGH if _clear(means[:, 1] - means[:, 0]) else FLAT
-    if not _clear(means[:, 0] - means[:, best]):
+        return TOO_HIGH if _clear(coarse, 1, 0) else FLAT
+    if not _clear(coarse, 0, best):
         return FLAT
     return FALLS if best == len(coarse.rates) - 1 else FOUND
 
 
-def _clear(gain: Array) -> bool:
-    """Whether a gain in loss, seed by seed, is there at all."""
-    if not np.isfinite(gain).all():
+def _clear(runs: Runs, worse: int, better: int) -> bool:
+    """Whether the loss at one rate (a place) is lower than at another by more than noise.
+
+    Noise is what is left of the differences of the two rates' losses, step by step, without their
+    trend: both see the same batches, so that most of the batches' noise goes, too.
+    """
+    apart = runs.loss[:, worse].astype(np.float64) - runs.loss[:, better]
+    if not np.isfinite(apart).all():
         return True  # one of the two rates diverges
-    error = gain.std(ddof=1) / math.sqrt(len(gain)) if len(gain) > 1 else 0.0
-    return bool(gain.mean() > CLEAR * error)
+    noise = np.diff(apart, axis=-1).std(axis=-1) / math.sqrt(2)
+    error = math.sqrt(float((noise**2).mean()) / apart.size)
+    tiny = 1e-6 * float(np.abs(runs.starts).mean())
+    return bool(apart.mean() > max(CLEAR * error, tiny))
 
 
 def fine_rates(coarse: Runs) -> Array | None:

@@ -16,7 +16,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from convergence.analysis.lr_finder.optimum import along, joined
+from convergence.analysis.lr_finder.optimum import Optima, joined
 from convergence.analysis.lr_finder.outlook import FOUND, helpful, verdict
 from convergence.analysis.lr_finder.runs import Array, Runs
 from convergence.analysis.lr_finder.words import sentence
@@ -109,16 +109,12 @@ def find(coarse: Runs, fine: Runs | None, rng: np.random.Generator, horizon: int
             divergence_high=edge[2],
         )
     lengths = np.unique(np.maximum(1, np.round(np.array(CUTS) * length))).astype(int)
-    everyone = np.arange(seeds)
-    optima = along(coarse, fine, lengths, everyone)
+    best = Optima(coarse, fine, lengths)
+    optima = best.of(np.arange(seeds))
     limit = _limit(coarse, fine)
     rate, growth = carried(lengths, optima, horizon, limit)
-    drawn = [
-        carried(
-            lengths, along(coarse, fine, lengths, rng.integers(seeds, size=seeds)), horizon, limit
-        )
-        for _ in range(RESAMPLES if seeds > 1 else 0)
-    ]
+    draws = rng.integers(seeds, size=(RESAMPLES if seeds > 1 else 0, seeds))
+    drawn = [carried(lengths, best.of(draw), horizon, limit) for draw in draws]
     low, high = _interval(rate, np.array([one for one, _ in drawn]), seeds)
     return Found(
         told,

@@ -78,7 +78,7 @@ class Runs:
         final, start = self.final(steps), self.levels()
         best = final.min(axis=1)
         descent = np.where(np.isfinite(best), np.maximum(start - best, 0.0), 0.0)
-        beyond = np.maximum(HIGHER * descent, NOISE * self.noise())
+        beyond = np.maximum(HIGHER * descent, NOISE * self.noise()) + 1e-6 * np.abs(start)
         return ~(final <= (start + beyond)[:, None])
 
     def levels(self) -> Array:
