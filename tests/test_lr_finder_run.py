@@ -76,11 +76,11 @@ def test_what_it_writes(ran: tuple[str, Ended, Path]) -> None:
     assert found["low"] < found["rate"] < found["high"]
     assert found["margin"] == pytest.approx(found["divergence"] / found["rate"])
     assert found["horizon"] == (48 if task == "regression" else 32)
-    rates = [row["rate"] for row in told["grid"]]
+    rates = [row["rate"] for row in told["first_search"]]
     np.testing.assert_allclose(rates, np.geomspace(1e-4, 10, 6), rtol=1e-5)
     assert {row["was"] for row in told["rates"]} >= {"too low", "useful"}
-    assert len(told["fine"]) == 13
-    assert min(row["lost"] for row in told["fine"]) == 0
+    assert len(told["second_search"]) == 13
+    assert min(row["lost"] for row in told["second_search"]) == 0
     kinds = {row["kind"] for row in told["rules"]}
     assert kinds == {"ours", "literal", "published"}
     for row in told["rules"]:
@@ -97,7 +97,7 @@ def test_the_losses_are_those_of_the_trials(ran: tuple[str, Ended, Path]) -> Non
     """Protects the table of rates: mean training losses, worked out anew from curves.npz."""
     _, _, workdir = ran
     told, study = summary(workdir), records.read(workdir)
-    for row in told["grid"]:
+    for row in told["first_search"]:
         arm = next(a for a in study.arms if a == f"rate={row['rate']:.6g}")
         loss = study.curves["loss_mean"][study.rows[arm]][:, :16].mean(axis=1)
         if row["loss"] is not None:

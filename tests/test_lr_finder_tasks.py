@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,9 @@ FEW = (6, 8, 11)  # small networks alone; helpers.finder_cases measures all
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where trainings are shared by the tests of this file."""
-    yield tmp_path_factory.mktemp("finder")
+    return tmp_path_factory.mktemp("finder")
 
 
 def test_reported_tasks_are_not_the_rules_own() -> None:

@@ -10,9 +10,9 @@ default.
 - ``finding``: `Found.to_json`: {verdict, sentence, rate, low, high, horizon, length, seeds,
   divergence, divergence_low, divergence_high, margin, growth, optima: [[steps, rate]], searched,
   help}; what there is no number for is None;
-- ``grid``: [{rate, loss, low, high, lost, diverged, seeds}]: mean training loss of each rate of the
-  first search with its 95 % interval over seeds, None where a seed diverged; ``fine``: the same of
-  the second;
+- ``first_search``, ``second_search``: [{rate, loss, low, high, lost, diverged, seeds}]: mean
+  training loss of each rate with its 95 % interval over seeds, None where a seed diverged; the
+  share of the best descent that it loses;
 - ``rates``: [{rate, was}]: too low, useful, too high or diverges, by that loss;
 - ``rules``: [`Judged.to_json`]; ``rate_free``: [{optimizer, loss, lost}], [] where not asked;
 - ``metric``: what the confirmation compares.
@@ -85,8 +85,8 @@ def investigate(laboratory: lab.Laboratory, wanted: Wanted) -> dict[str, Any]:
         "arms": lab.arm_table(history, laboratory.study.run.metric, "clean"),
         "metric": laboratory.study.run.metric,
         "finding": found.to_json(),
-        "grid": grid_table(coarse),
-        "fine": grid_table(fine) if fine is not None else [],
+        "first_search": grid_table(coarse),
+        "second_search": grid_table(fine) if fine is not None else [],
         "rates": described(coarse),
         "rules": [one.to_json() for one in judged],
         "rate_free": free,

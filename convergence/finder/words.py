@@ -28,7 +28,7 @@ def closing_text(laboratory: lab.Laboratory, told: Mapping[str, Any], options: O
     scheduled = train.schedule != "constant" or train.warmup > 0
     parts = [
         "Training loss by learning rate, first search\n"
-        + tables.text(report.grid_rows(told["grid"]), report.GRID),
+        + tables.text(report.grid_rows(told["first_search"]), report.GRID),
         "What each rule suggests, and the share of the best descent that it loses\n"
         + tables.text(_rules(told["rules"]), report.RULES),
         "Optimisers without a tuned rate, at the search's length\n"

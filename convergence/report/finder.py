@@ -89,7 +89,7 @@ def found(records: Records) -> Made | None:
 
 def grid(records: Records) -> Made | None:
     """The losses by rate, both searches."""
-    told = records.summary.get("grid")
+    told = records.summary.get("first_search")
     if not told:
         return None
     rows = grid_rows(told)

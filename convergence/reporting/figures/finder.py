@@ -17,7 +17,7 @@ from convergence.reporting.records import Records
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CURVES = (("grid", "first search", 0), ("fine", "second search", 1))
+CURVES = (("first_search", "first search", 0), ("second_search", "second search", 1))
 
 
 def losses(records: Records) -> Drawn | None:
@@ -29,7 +29,7 @@ def losses(records: Records) -> Drawn | None:
     if not finding or not known.size:
         return None
     rates = np.concatenate([curve[:, 0] for curve in curves.values()])
-    start = _start(curves["grid"])
+    start = _start(curves["first_search"])
     suggestion, edge = (from_strict(finding[name]) for name in ("rate", "divergence"))
     bounds = [from_strict(finding[name]) for name in ("low", "high")]
 
