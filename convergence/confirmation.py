@@ -67,7 +67,12 @@ def seeds(count: int) -> int:
     return 2 * count if count < 4 else max(count, FEWEST)
 
 
-def confirm(laboratory: lab.Laboratory, changes: Changes, used: int = 0) -> Verdict:
+def confirm(
+    laboratory: lab.Laboratory,
+    changes: Changes,
+    used: int = 0,
+    base: Mapping[str, Any] | None = None,
+) -> Verdict:
     """Whether the default with these changes beats the default, on test rows and unused seeds.
 
     Where it does, ``recommended.txt`` is written: a flagfile of the whole setting.
@@ -75,6 +80,7 @@ def confirm(laboratory: lab.Laboratory, changes: Changes, used: int = 0) -> Verd
     Args:
         changes: fields of the setting and their recommended values.
         used: replicas that have been seen, from the study's first one on (0: the study's own).
+        base: changes to the study's setting that both are tested under.
     """
     run = laboratory.study.run
     unused = dataclasses.replace(
@@ -83,7 +89,7 @@ def confirm(laboratory: lab.Laboratory, changes: Changes, used: int = 0) -> Verd
         num_seeds=seeds(run.num_seeds),
     )
     arms = appraisal.confirmation_arms(tuple(changes))
-    tested = nested(laboratory, NAME, QUESTION, arms, unused, Want(test=True))
+    tested = nested(laboratory, NAME, QUESTION, arms, unused, Want(test=True), base)
     verdict = appraisal.confirm(tested)
     if verdict.decision == "holds":
         kept = laboratory.options.flagfile_text().rstrip()

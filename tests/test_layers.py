@@ -38,7 +38,7 @@ LEVELS = (
     ("laboratory",),
     ("confirmation",),
     ("branching", "initial"),
-    ("five", "luck", "scheduling"),
+    ("five", "finder", "luck", "scheduling"),
 )
 HEIGHT = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Parts that may import less than their height allows.

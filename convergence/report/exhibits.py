@@ -9,7 +9,7 @@ from typing import Any
 
 from convergence import wording
 from convergence.analysis.verdict import Verdict
-from convergence.report import branch, luck, schedules, weights
+from convergence.report import branch, finder, luck, schedules, weights
 from convergence.reporting import latex, tables
 from convergence.reporting.figures.descents import costs
 from convergence.reporting.figures.groups import loss_name, validation_words
@@ -231,5 +231,6 @@ def all_tables(records: Records, verdicts: Sequence[Verdict]) -> list[Table]:
     found += [choices(records), rates(records), spreads(records)]
     found += [_table(*made) for made in (*branch.all_made(records), *luck.all_made(records))]
     found += [_table(*made) for made in weights.all_made(records.summary)]
+    found += [_table(*made) for made in finder.all_made(records)]
     found.append(descent(records))
     return [table for table in found if table]

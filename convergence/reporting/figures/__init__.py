@@ -9,6 +9,7 @@ from convergence.reporting.figures import (
     branch,
     curves,
     descents,
+    finder,
     growth,
     intervals,
     luck,
@@ -46,6 +47,7 @@ def draw(records: Records, verdicts: Sequence[Verdict] | None = None) -> list[Dr
     found = (
         schedules.by_budget(records, told),
         intervals.differences(records, told),
+        finder.losses(records),
         schedules.tuning(records),
         branch.branches(records),
         weights.grid(records),

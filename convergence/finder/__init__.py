@@ -1,0 +1,1 @@
+"""The experiment that looks for a learning rate to start from."""
