@@ -62,11 +62,12 @@ def _found(told: Finding) -> str:
     else:
         parts.append(f"No run diverged up to {number(told.searched[1])}.")
     if told.horizon > told.length:
-        follows = "falls" if told.growth < 0 else "does not fall"
-        power = f" by the power {told.growth:.2f} of it" if told.growth < 0 else ""
+        within = f"The search's runs took {counted(told.length, 'step')}; within them the best rate"
         parts.append(
-            f"(The search's runs took {counted(told.length, 'step')}; within them the best rate"
-            f" {follows} with the length{power}, and the suggestion follows.)"
+            f"({within} falls with the length by the power {told.growth:.2f} of it, which the"
+            " suggestion follows.)"
+            if told.growth < 0
+            else f"({within} does not fall with the length, so that it is kept.)"
         )
     return " ".join(parts)
 
