@@ -1,9 +1,9 @@
 """Rules that turn what was measured of a curve into a verdict.
 
-Thresholds were set on the setting cases of tests/helpers/curve_cases.py, never on those reported.
-What one curve cannot show: that another rate would end lower. "Stuck early" is therefore said
-where the curve flattens early though most of its start level is left, where it breaks off a descent
-that was well under way, or where a like curve (`judge_together`) ended clearly lower.
+Thresholds and weights were set on the setting cases of tests/helpers/curve_cases.py, never on those
+reported. What one curve cannot show for sure: that another rate would end lower. "Stuck early" is
+therefore said where what `weighing` adds up speaks for it, or where a like curve
+(`judge_together`) ended clearly lower.
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ from convergence.analysis.curves.features import (
     swing,
     trend,
 )
-from convergence.analysis.curves.fit import AHEAD, fit, interval
+from convergence.analysis.curves.fit import fit, interval
 from convergence.analysis.curves.judgement import Judgement, Kind, Range
+from convergence.analysis.curves.resting import MATTERS, measures
 from convergence.analysis.curves.series import Series, prepare
 from convergence.analysis.curves.stuck import why_stuck
+from convergence.analysis.curves.weighing import UNSURE, weigh
 from convergence.analysis.curves.words import number
 
 FEWEST = 5  # points
-MATTERS = 0.05  # of the descent: a remaining gain above this is worth going on for
-SURE = 0.5  # share of the redraws on one side of MATTERS that decides; UNSURE below
-UNSURE = 0.06  # and so close to a half it cannot be told
 LOST = 0.7  # of the descent lost again at the end: diverged
 RISES = 3.0  # standard errors of a rise or descent that are noise
 REGRESSES = 2.0  # standard errors of a rise of a held-out loss
@@ -167,10 +166,10 @@ def _judged(series: Series, kind: Kind, rng: np.random.Generator) -> Judgement:
     if np.ptp(series.values) == 0:
         why = f"Every value is {number(level.end)}: nothing was learned after the first point."
         return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=why, best_step=None)
-    for rule in (_diverged, _overtrained, _oscillating, _not_learning):
+    for rule in RULES:
         if found := rule(series, level, kind, base):
             return found
-    return _resting_or_not(series, level, rng, base, _floor(series, kind))
+    return _resting_or_not(series, level, kind, rng, base, _floor(series, kind))
 
 
 def _floor(series: Series, kind: Kind) -> float:
@@ -243,7 +242,12 @@ def _oscillating(series: Series, level: Levels, kind: Kind, base: Judgement) -> 
 
 
 def _resting_or_not(
-    series: Series, level: Levels, rng: np.random.Generator, base: Judgement, floor: float
+    series: Series,
+    level: Levels,
+    kind: Kind,
+    rng: np.random.Generator,
+    base: Judgement,
+    floor: float,
 ) -> Judgement:
     """Converged, still improving, stuck, or it cannot be told."""
     found = fit(series, rng, floor)
@@ -251,23 +255,44 @@ def _resting_or_not(
         why = f"{len(series.steps)} points are too few to see where it is heading."
         return dataclasses.replace(base, sentence=why)
     base = described(series, found, base, floor)
-    at = float(found.at[-1])
-    gains = found.values(at) - found.values(AHEAD * at)
-    share = float((gains > MATTERS * level.descent).mean())
+    evidence = measures(series, level, found, floor, kind != "loss")
+    chances = weigh(evidence)
+    verdict = max(chances, key=lambda name: chances[name])
     gain = f"{number(base.gain.estimate)} [{number(base.gain.low)}, {number(base.gain.high)}]"
     ahead = f"ten times the length would gain {gain} more"
-    if abs(share - SURE) < UNSURE:
+    if chances[verdict] < UNSURE:
         return dataclasses.replace(base, sentence=f"It may be at rest or not: {ahead}.")
-    if share > SURE:
+    if verdict == says.IMPROVING:
         why = f"Heading for {number(base.limit.estimate)}: {ahead}, half of it by step"
-        return dataclasses.replace(
-            base, verdict=says.IMPROVING, sentence=f"{why} {number(base.half_gain_at)}."
-        )
-    stuck = why_stuck(series, level, rng, floor)
-    if stuck:
-        return dataclasses.replace(base, verdict=says.STUCK, sentence=stuck)
-    why = f"Settled near {number(level.end)}: {ahead}."
-    return dataclasses.replace(base, verdict=says.CONVERGED, sentence=why)
+        why = f"{why} {number(base.half_gain_at)}."
+    elif verdict == says.STUCK:
+        why = why_stuck(series, level, rng, floor)
+    else:
+        why = f"Settled near {number(level.end)}: {ahead}."
+    return dataclasses.replace(base, verdict=verdict, sentence=why)
+
+
+def measured(
+    steps: np.ndarray, values: np.ndarray, *, kind: Kind, rng: np.random.Generator
+) -> dict[str, float] | None:
+    """What `weighing` would add up of a curve; None where another rule decides.
+
+    Args:
+        steps, values, kind, rng: as of `judge`.
+    """
+    sign = -1.0 if kind == "score" else 1.0
+    series = prepare(steps, sign * np.asarray(values, np.float64))
+    if series.broke_at is not None or len(series.steps) < FEWEST or np.ptp(series.values) == 0:
+        return None
+    level, base = levels(series), Judgement(says.UNKNOWN, "")
+    floor = _floor(series, kind)
+    if any(rule(series, level, kind, base) for rule in RULES):
+        return None
+    found = fit(series, rng, floor)
+    return None if found is None else measures(series, level, found, floor, kind != "loss")
+
+
+RULES = (_diverged, _overtrained, _oscillating, _not_learning)
 
 
 def _signed(one: Judgement, sign: float) -> Judgement:
