@@ -97,12 +97,13 @@ def _cut(
     still = arm == names.index(f"rate {RATES[0]:g}")
     starts = np.array([_start(kind, values[still & (replica == k)][0]) for k in range(SEEDS)])
     ends = np.array([now[arm == k].mean() for k in range(len(names))])
+    wide = task.arms.startswith("wide")
     found = []
     for row in range(len(arm)):
         if replica[row] % len(CUTS) != CUTS.index(cut):  # every run is judged at one cut only
             continue
         name = names[arm[row]]
-        about = About(kind, until, float(starts[replica[row]]), float(ends.min()), name)
+        about = About(kind, until, float(starts[replica[row]]), float(ends.min()), name, wide)
         truth = _truth(steps, values[row], about)
         same = (replica == replica[row]) & (arm != arm[row])
         siblings = tuple((steps[inside], values[k][inside]) for k in np.flatnonzero(same))
@@ -125,6 +126,7 @@ class About:
     start: float
     best: float
     arm: str
+    wide: bool
 
 
 def _truth(steps: np.ndarray, values: np.ndarray, about: About) -> str:
@@ -153,6 +155,8 @@ def _truth(steps: np.ndarray, values: np.ndarray, about: About) -> str:
     whole = about.arm.startswith(("full", "cycle"))  # no batches whose noise could pass for swings
     if whole and _swing(steps, values, until / 2, until) > SWINGS * descent:
         lasting = about.arm.startswith("cycle")
+        if about.wide and lasting and _in_step(about.arm, steps, values, until) <= SWINGS * descent:
+            return "neither"  # it swings, or bends, but not with its rate
         lasting |= _swing(steps, values, 5 * until, 10 * until) > SWINGS / 2 * descent
         return says.OSCILLATING if lasting else "neither"
     if not np.isfinite(then) or about.arm.startswith("cycle"):
@@ -173,3 +177,15 @@ def _swing(steps: np.ndarray, values: np.ndarray, first: float, last: float) -> 
     rest = part - np.polyval(np.polyfit(at - at.mean(), part, 1), at - at.mean())
     low, high = np.percentile(rest, [5, 95])
     return float(high - low) / 2
+
+
+def _in_step(arm: str, steps: np.ndarray, values: np.ndarray, until: float) -> float:
+    """Half the range of the mean course over a period of the rate, in the later half."""
+    period = float(arm.split()[1])
+    inside = (steps > until / 2) & (steps <= until)
+    at, part = steps[inside], values[inside]
+    x = (at - at.mean()) / np.ptp(at)
+    rest = part - np.polyval(np.polyfit(x, part, 3), x)
+    phase = np.floor(at % period / period * 8).astype(int)
+    course = [rest[phase == k].mean() for k in range(8) if (phase == k).any()]
+    return float(np.ptp(course)) / 2

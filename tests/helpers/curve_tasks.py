@@ -142,6 +142,24 @@ MORE_SETTING = (
     Task("digits cycles", _digits(300), _mlp(16), _adam(0.005), 300, "wide cycles"),
     Task("wine cycles", _of("wine", 0.2), _mlp(8), _other("rmsprop", 0.005), 110, "wide cycles"),
     Task("iris cycles", _of("iris"), _mlp(16), _adam(0.01), 90, "wide cycles"),
+    # A linear model comes to rest on a floor well above zero.
+    Task(
+        "regression linear",
+        DataSpec(dataset="teacher_regression", generated_rows=600, outliers=0.1),
+        ModelSpec(model="linear"),
+        _sgd(0.02),
+        350,
+        "wide",
+    ),
+    Task(
+        "digits floor",
+        DataSpec(dataset="digits", train_size=800, label_noise=0.4),
+        ModelSpec(model="linear"),
+        _sgd(0.01),
+        800,
+        "wide",
+    ),
+    Task("wine floor", _of("wine", 0.3), ModelSpec(model="linear"), _sgd(0.02), 110, "wide"),
     Task("iris noisy", _of("iris", 0.3), _mlp(64, 64), _adam(0.01), 90, "wide noisy"),
     Task("wine noisy", _of("wine", 0.3), _mlp(64), _sgd(0.05), 110, "wide noisy"),
 )
@@ -190,6 +208,17 @@ FRESH = (
         500,
         "wide",
         15,
+    ),
+    Task(
+        "fresh teacher floor",
+        DataSpec(
+            dataset="teacher_classification", generated_rows=900, label_noise=0.3, data_seed=9
+        ),
+        ModelSpec(model="linear"),
+        _adam(0.01),
+        500,
+        "wide",
+        21,
     ),
     Task("fresh cancer cycles", _of("breast_cancer", 0.1), _mlp(8), _adam(0.01), 350, "wide cycles", 16),
     Task(

@@ -25,7 +25,7 @@ from convergence.analysis.curves.features import (
 )
 from convergence.analysis.curves.fit import fit, interval
 from convergence.analysis.curves.judgement import Judgement, Kind, Range
-from convergence.analysis.curves.resting import MATTERS, measures
+from convergence.analysis.curves.resting import MATTERS, measures, rested_from
 from convergence.analysis.curves.series import Series, prepare
 from convergence.analysis.curves.stuck import why_stuck
 from convergence.analysis.curves.weighing import UNSURE, weigh
@@ -34,13 +34,16 @@ from convergence.analysis.curves.words import number
 FEWEST = 5  # points
 LOST = 0.7  # of the descent lost again at the end: diverged
 RISES = 3.0  # standard errors of a rise or descent that are noise
-REGRESSES = 2.0  # standard errors of a rise of a held-out loss
+REGRESSES = 1.25  # standard errors of a rise of a held-out loss that has clearly fallen before
+UNLEARNS = 2.0  # and of one that has not: there noise alone makes rises
+CLEARLY = 4.0  # standard errors of a rise that a clear descent has
 FAR = 20.0  # times the start level: no noise goes so far up
 NOTHING = 0.02  # of the start level: a descent below this is none
 TREND = 3.5  # standard errors of a rank correlation with the step that is no noise
 ALIKE = 0.15  # of the start level: curves that start so near each other are compared
-SWINGS = 0.08  # of the descent: the amplitude of an oscillation
+SWINGS = 0.06  # of the descent: the amplitude of an oscillation
 REGULAR = 0.35  # autocorrelation one period apart of an oscillation
+UNNAMED = 0.8  # chance above which a curve is called stuck though no one thing says so
 ABRUPT = 0.6  # of a rise within a twentieth of the run: a break, not over-training
 
 
@@ -221,7 +224,9 @@ def _not_learning(series: Series, level: Levels, kind: Kind, base: Judgement) ->
 
 
 def _overtrained(series: Series, level: Levels, kind: Kind, base: Judgement) -> Judgement | None:
-    if kind == "loss" or level.rise <= max(REGRESSES * level.rise_error, MATTERS * level.descent):
+    clearly = level.descent > max(CLEARLY * level.rise_error, NOTHING * abs(level.start))
+    noise = (REGRESSES if clearly else UNLEARNS) * level.rise_error
+    if kind == "loss" or level.rise <= max(noise, MATTERS * level.descent):
         return None
     best = float(series.steps[level.best_at])
     why = f"Best near step {number(best)}; by the end {number(level.rise)} of it is lost again."
@@ -260,6 +265,7 @@ def _resting_or_not(
     verdict = max(chances, key=lambda name: chances[name])
     gain = f"{number(base.gain.estimate)} [{number(base.gain.low)}, {number(base.gain.high)}]"
     ahead = f"ten times the length would gain {gain} more"
+    why = ""
     if chances[verdict] < UNSURE:
         return dataclasses.replace(base, sentence=f"It may be at rest or not: {ahead}.")
     if verdict == says.IMPROVING:
@@ -267,7 +273,12 @@ def _resting_or_not(
         why = f"{why} {number(base.half_gain_at)}."
     elif verdict == says.STUCK:
         why = why_stuck(series, level, rng, floor)
-    else:
+        if not why and chances[verdict] > UNNAMED:
+            since = rested_from(series, level) * (series.steps[-1] - series.steps[0])
+            why = f"At rest from step {number(series.steps[0] + since)} on: most that rest like"
+            why = f"{why} this end lower at another rate."
+    if not why:
+        verdict = says.CONVERGED
         why = f"Settled near {number(level.end)}: {ahead}."
     return dataclasses.replace(base, verdict=verdict, sentence=why)
 

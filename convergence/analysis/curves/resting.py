@@ -59,6 +59,19 @@ def _slope(series: Series, descent: float, first: float, last: float) -> tuple[f
     return slope / descent, slope / error
 
 
+def _at_most(slope: float, sure: float) -> float:
+    """A slope and its standard error: flat is only what noise lets be seen to be flat."""
+    return max(slope, 0.0) + (abs(slope / sure) if sure else 0.0)
+
+
+def _fades(before: tuple[float, float], late: tuple[float, float]) -> float:
+    """How many powers of ten the slope falls by from one part to the next, beyond its noise."""
+    least = [
+        max(slope, 2 * abs(slope / sure) if sure else LEAST, 1e-9) for slope, sure in (before, late)
+    ]
+    return min(max(math.log10(least[0] / least[1]), -1.0), 3.0)
+
+
 def _roughness(series: Series, first: float, last: float) -> float:
     x = (series.steps - series.steps[0]) / (series.steps[-1] - series.steps[0])
     part = series.calm[(x >= first) & (x <= last)]
@@ -86,33 +99,37 @@ def measures(
     from_ = min(max(since, 0.02), 0.8) if since < 1 else 0.5
     middle = (from_ + 1) / 2
     before, before_errors = _slope(series, descent, from_, middle)
-    late, _ = _slope(series, descent, middle, 1.0)
+    late, late_errors = _slope(series, descent, middle, 1.0)
+    fades = _fades((before, before_errors), (late, late_errors))
     fine, means, _ = bins(series, 2 * BINS)
     unsure = max(level.error, series.noise / 2) / descent
     ends, begins = abruptness(fine, (means - level.end) / descent, unsure)
     rough = (_roughness(series, from_, middle), _roughness(series, middle, 1.0))
     calmer = _log(rough[1] / descent, 1e-7) - _log(rough[0] / descent, 1e-7)
     noise = _log(series.noise / descent, SMALLEST)
+    quiet = max(math.log10(QUIET) - noise, 0.0)
     held = float(held_out)
     return {
         "gains": float((gains > MATTERS).mean()),
         "gains twice": float((gains > 2 * MATTERS).mean()),
         "gain": _log(float(np.median(gains)), LEAST),
-        "left": _log(remains, 1e-2),
         "left high": max(remains - HIGH, 0.0),
         "floor unknown": float(not known),
         "rest": _log(since, 1e-2),
-        "slope": _log(before, LEAST),
+        "slope": _log(_at_most(before, before_errors), LEAST),
         "slope sure": min(max(before_errors, -2.0), 10.0),
-        "late slope": _log(late, LEAST),
+        "late slope": _log(_at_most(late, late_errors), LEAST),
+        "slope fades": fades,
         "noise": noise,
+        "quiet": quiet,
+        "quiet, slope fades": quiet * fades,
         "calmer": min(max(calmer, -2.0), 1.0),
         "ends abruptly": max(ABRUPT - ends, 0.0) if math.isfinite(ends) else 0.0,
         "begins slowly": max(begins - ABRUPT, 0.0) if math.isfinite(begins) else 0.0,
         "held out": held,
-        "held out, left": held * _log(remains, 1e-2),
-        "held out, late slope": held * _log(late, LEAST),
+        "held out, late slope": held * _log(_at_most(late, late_errors), LEAST),
         "held out, noise": held * noise,
-        "held out, quiet": held * max(math.log10(QUIET) - noise, 0.0),
+        "held out, quiet": held * quiet,
+        "held out, slope fades": held * fades,
         "held out, calmer": held * min(max(calmer, -2.0), 1.0),
     }

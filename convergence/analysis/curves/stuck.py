@@ -9,11 +9,12 @@ import numpy as np
 
 from convergence.analysis.curves.features import Levels, abruptness
 from convergence.analysis.curves.fit import BINS, FEWEST, bins, fit
-from convergence.analysis.curves.resting import HIGH, left, rested_from
+from convergence.analysis.curves.resting import left, rested_from
 from convergence.analysis.curves.series import Series
 from convergence.analysis.curves.words import number
 
 ERRORS = 3.0  # standard errors that are noise
+LEFT = 0.5  # of the start level left where a curve is stuck
 EARLY = 0.3  # of the run by which a stuck curve has come to rest
 FOLLOWS = 3.0  # times the noise: a descent that scatters more about its law promises nothing
 PROMISED = 0.75  # the quantile of the redraws that counts as promised
@@ -25,11 +26,11 @@ SLOW_BEGIN = 0.95  # of `abruptness`: above, the descent begins as slowly as it 
 
 
 def why_stuck(series: Series, level: Levels, rng: np.random.Generator, floor: float) -> str:
-    """What of a curve speaks most plainly for its being stuck."""
+    """What of a curve speaks most plainly for its being stuck; '' where nothing does by itself."""
     reached = rested_from(series, level)
     since = float(series.steps[0] + reached * (series.steps[-1] - series.steps[0]))
     remains = left(level, floor)
-    if remains > HIGH and reached < EARLY:
+    if remains > LEFT and reached < EARLY:
         return (
             f"At rest from step {number(since)} on with {100 * remains:.0f} % of its start level"
             " left."
@@ -49,11 +50,7 @@ def why_stuck(series: Series, level: Levels, rng: np.random.Generator, floor: fl
             f"At rest from step {number(since)} on; as it fell before, it would have come to"
             f" {number(promised)} instead of {number(level.end)}."
         )
-    share = f" with {100 * remains:.0f} % of its start level left" if math.isfinite(remains) else ""
-    return (
-        f"At rest from step {number(since)} on{share}: curves that rest like this mostly end lower"
-        " at another rate."
-    )
+    return ""
 
 
 def _promised(series: Series, since: float, rng: np.random.Generator, floor: float) -> float:
