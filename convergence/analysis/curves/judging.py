@@ -41,9 +41,10 @@ FAR = 20.0  # times the start level: no noise goes so far up
 NOTHING = 0.02  # of the start level: a descent below this is none
 TREND = 3.5  # standard errors of a rank correlation with the step that is no noise
 ALIKE = 0.15  # of the start level: curves that start so near each other are compared
+COMPANY = 3  # like curves, at least, that end no lower: then nothing speaks for being stuck
 SWINGS = 0.06  # of the descent: the amplitude of an oscillation
 REGULAR = 0.35  # autocorrelation one period apart of an oscillation
-UNNAMED = 0.8  # chance above which a curve is called stuck though no one thing says so
+UNNAMED = 0.75  # chance above which a curve is called stuck though no one thing says so
 ABRUPT = 0.6  # of a rise within a twentieth of the run: a break, not over-training
 
 
@@ -130,14 +131,18 @@ def beside(alone: Sequence[Judgement], kind: Kind) -> list[Judgement]:
 
 
 def _beside(one: Judgement, others: Sequence[Judgement], sign: float) -> Judgement:
-    if one.verdict != says.CONVERGED:
+    if one.verdict != says.CONVERGED and not one.by_odds:
         return one
     alike = [
         x for x in others if abs(x.start - one.start) <= ALIKE * max(abs(one.start), one.descent)
     ]
     best = min(sign * x.last for x in alike)
     gain = one.gain.estimate if one.gain else 0.0
-    if not sign * one.last - gain - best > MATTERS * one.descent:  # nor could it by going on
+    lower = sign * one.last - gain - best > MATTERS * one.descent  # than it would come by going on
+    if one.by_odds and not lower and len(alike) > COMPANY:
+        why = f"It came to rest at {number(one.last)}, as low as any of its {len(alike) - 1} like."
+        return dataclasses.replace(one, verdict=says.CONVERGED, sentence=why, by_odds=False)
+    if one.by_odds or not lower:
         return one
     told = f"It came to rest at {number(one.last)} where another curve of its kind reached"
     return dataclasses.replace(one, verdict=says.STUCK, sentence=f"{told} {number(sign * best)}.")
@@ -265,6 +270,9 @@ def _resting_or_not(
     verdict = max(chances, key=lambda name: chances[name])
     gain = f"{number(base.gain.estimate)} [{number(base.gain.low)}, {number(base.gain.high)}]"
     ahead = f"ten times the length would gain {gain} more"
+    since = rested_from(series, level) * (series.steps[-1] - series.steps[0])
+    odds = f"At rest from step {number(series.steps[0] + since)} on: most that rest like this end"
+    odds = f"{odds} lower at another rate."
     why = ""
     if chances[verdict] < UNSURE:
         return dataclasses.replace(base, sentence=f"It may be at rest or not: {ahead}.")
@@ -274,13 +282,12 @@ def _resting_or_not(
     elif verdict == says.STUCK:
         why = why_stuck(series, level, rng, floor)
         if not why and chances[verdict] > UNNAMED:
-            since = rested_from(series, level) * (series.steps[-1] - series.steps[0])
-            why = f"At rest from step {number(series.steps[0] + since)} on: most that rest like"
-            why = f"{why} this end lower at another rate."
+            why = odds
     if not why:
         verdict = says.CONVERGED
         why = f"Settled near {number(level.end)}: {ahead}."
-    return dataclasses.replace(base, verdict=verdict, sentence=why)
+    by_odds = verdict == says.STUCK and why == odds
+    return dataclasses.replace(base, verdict=verdict, sentence=why, by_odds=by_odds)
 
 
 def measured(
