@@ -220,7 +220,15 @@ FRESH = (
         "wide",
         21,
     ),
-    Task("fresh cancer cycles", _of("breast_cancer", 0.1), _mlp(8), _adam(0.01), 350, "wide cycles", 16),
+    Task(
+        "fresh cancer cycles",
+        _of("breast_cancer", 0.1),
+        _mlp(8),
+        _adam(0.01),
+        350,
+        "wide cycles",
+        16,
+    ),
     Task(
         "fresh mnist1d cycles",
         DataSpec(dataset="mnist1d", generated_rows=500, data_seed=7),
@@ -240,7 +248,13 @@ FRESH = (
         18,
     ),
     Task(
-        "fresh cancer noisy", _of("breast_cancer", 0.3), _mlp(64), _adam(0.01), 200, "wide noisy", 19
+        "fresh cancer noisy",
+        _of("breast_cancer", 0.3),
+        _mlp(64),
+        _adam(0.01),
+        200,
+        "wide noisy",
+        19,
     ),
     Task(
         "fresh teacher noisy",

@@ -55,9 +55,7 @@ def with_keras(folder: Path, runs: int) -> list[str]:
     for run in range(runs):
         board = keras.callbacks.TensorBoard(str(folder / f"run_{run:03d}"), histogram_freq=30)
         if run < FITTED:
-            model.fit(
-                x, y, epochs=EPOCHS, validation_data=(x, y), callbacks=[board], verbose=0
-            )
+            model.fit(x, y, epochs=EPOCHS, validation_data=(x, y), callbacks=[board], verbose=0)
             continue
         board.set_model(model)
         board.on_train_begin()
