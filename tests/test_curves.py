@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -13,10 +14,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from convergence.analysis.curves import VERDICTS, Judgement, extrapolate, judge, judge_together
+from convergence.analysis.curves import (
+    VERDICTS,
+    Judgement,
+    beside,
+    extrapolate,
+    judge,
+    judge_together,
+)
 from convergence.analysis.curves import judgement as says
 from convergence.analysis.curves.features import abruptness
+from convergence.analysis.curves.judging import measured
 from convergence.analysis.curves.series import in_order, prepare
+from convergence.analysis.curves.weighing import WEIGHTS, weigh
 
 STEPS = np.arange(1, 601)
 X = STEPS / STEPS[-1]
@@ -109,13 +119,33 @@ def test_a_descent_broken_off_ends_more_suddenly_than_any_law() -> None:
 
 
 def test_beside_a_better_run_of_the_same_start_a_resting_one_is_stuck() -> None:
-    good, poor = noisy(0.3 + FALL), noisy(0.6 + 0.7 * FALL, seed=1)
+    good, poor = noisy(0.3 + FALL), noisy(0.45 + 0.85 * FALL, seed=1)
     assert said(poor).verdict == says.CONVERGED
     rng = np.random.default_rng(0)
     together = judge_together([(STEPS, good), (STEPS, poor)], rng=rng)
     assert [one.verdict for one in together] == [says.CONVERGED, says.STUCK]
     other = judge_together([(STEPS, good / 20), (STEPS, poor)], rng=rng)
     assert other[1].verdict == says.CONVERGED  # another loss altogether
+
+
+def test_among_curves_of_which_none_ends_lower_odds_alone_call_none_stuck() -> None:
+    odds = dataclasses.replace(said(noisy(0.3 + FALL)), verdict=says.STUCK, by_odds=True)
+    assert [one.verdict for one in beside([odds] * 4, "loss")] == [says.CONVERGED] * 4
+    assert [one.verdict for one in beside([odds] * 2, "loss")] == [says.STUCK] * 2
+    plain = dataclasses.replace(odds, by_odds=False)
+    assert [one.verdict for one in beside([plain] * 4, "loss")] == [says.STUCK] * 4
+
+
+def test_what_is_weighed_is_finite_and_has_weights_and_the_chances_add_up() -> None:
+    for truth in (says.CONVERGED, says.IMPROVING, says.STUCK):
+        found = measured(STEPS, noisy(PLAIN[truth]), kind="loss", rng=np.random.default_rng(0))
+        assert found is not None
+        assert {"", *found} == set(WEIGHTS)
+        assert np.isfinite(list(found.values())).all()
+        chances = weigh(found)
+        assert sum(chances.values()) == pytest.approx(1)
+        if truth != says.CONVERGED:  # of a floor above zero the odds alone say little
+            assert max(chances, key=lambda name: chances[name]) == truth
 
 
 def test_the_limit_and_the_later_level_are_covered() -> None:

@@ -1,10 +1,11 @@
 """Verdicts on curves whose truth is known, and extrapolations, as Markdown tables.
 
-PYTHONPATH=tests python -m helpers.curve_cases [setting|reported] [--cache=FOLDER] [--count=60]
+PYTHONPATH=tests python -m helpers.curve_cases [setting|reported|fresh] [--cache=FOLDER]
 
-Thresholds of `analysis.curves` were set on the setting cases alone. Both parts hold as many made
-curves (other draws) and real runs (other datasets, `curve_runs`). The real runs take some minutes
-and are kept in the cache folder.
+Thresholds of `analysis.curves` were set on the setting cases alone. All parts hold as many made
+curves (other draws) and real runs (other datasets, `curve_tasks`). ``reported`` was looked at twice
+under earlier rules, ``fresh`` once, under these. The real runs take some minutes and are kept in
+the cache folder.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from helpers import curve_runs
+from helpers import curve_runs, curve_tasks
 from helpers.curve_shapes import Case, shape
 from scipy.stats import binomtest
 
@@ -23,19 +24,24 @@ from convergence.analysis.curves import VERDICTS, extrapolate, judge, judge_toge
 from convergence.analysis.curves import judgement as says
 
 CLASSES = VERDICTS[:-1]
-MOST_REAL = 30  # of a class: the rest are made curves
-SEEDS = {"setting": 1, "reported": 3}
+SEEDS = {"setting": 1, "reported": 3, "fresh": 7}
+COUNTS = {"setting": 80, "reported": 60, "fresh": 80}  # of a class, at most half of them real
+TASKS = {
+    "setting": (*curve_tasks.SETTING, *curve_tasks.MORE_SETTING),
+    "reported": curve_tasks.REPORTED,
+    "fresh": curve_tasks.FRESH,
+}
 
 
 def gathered(part: str, count: int, cache: Path | None, real: bool = True) -> list[Case]:
-    """As many cases of each class: up to `MOST_REAL` real runs, the rest made."""
+    """As many cases of each class: up to half of them real runs, the rest made."""
     rng = np.random.default_rng(SEEDS[part])
-    tasks = curve_runs.SETTING if part == "setting" else curve_runs.REPORTED
-    found = [case for task in tasks for case in curve_runs.cases(task, cache)] if real else []
+    tasks = TASKS[part] if real else ()
+    found = [case for task in tasks for case in curve_runs.cases(task, cache)]
     cases = []
     for truth in CLASSES:
         there = [case for case in found if case.truth == truth]
-        picked = rng.permutation(len(there))[: min(MOST_REAL, count // 2)]
+        picked = rng.permutation(len(there))[: count // 2]
         mine = [there[k] for k in picked]
         cases += mine + [shape(truth, rng) for _ in range(count - len(mine))]
     return cases
@@ -141,10 +147,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("part", nargs="?", default="reported", choices=tuple(SEEDS))
     parser.add_argument("--cache", type=Path)
-    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--count", type=int, default=0, help="cases of a class")
     parser.add_argument("--made", action="store_true", help="made curves only")
     told = parser.parse_args()
-    cases = gathered(told.part, told.count, told.cache, not told.made)
+    cases = gathered(told.part, told.count or COUNTS[told.part], told.cache, not told.made)
     print(f"**Verdicts, {told.part} cases**\n")
     for line in verdict_tables(cases):
         print(line, flush=True)

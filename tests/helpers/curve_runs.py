@@ -13,145 +13,28 @@ from pathlib import Path
 
 import numpy as np
 from helpers.curve_shapes import MATTERS, Case
+from helpers.curve_tasks import LENGTH, RATES, SEEDS, Task, arms
 
 from convergence import data, spec
 from convergence.analysis.curves import Kind
 from convergence.analysis.curves import judgement as says
-from convergence.spec import Arm, DataSpec, ModelSpec, RunSpec, Setting, StudySpec, TrainSpec
+from convergence.spec import RunSpec, Setting, StudySpec
 from convergence.study import Machine, Study, resolve
 
-LENGTH = 4000  # steps of the whole run
 CUTS = (10, 20)  # the judged part is the whole over this
-SEEDS = 4
 POINTS = 400  # evaluations of the whole run
-RATES = (1e-6, 0.03, 0.3, 1.0, 10.0, 100.0)  # times a task's own
-FULL = (0.3, 3.0, 10.0, 20.0, 40.0)  # times a task's own, with the whole training set as batch
-BREAKS = ("0:1,12:0.001", "0:1,30:0.002", "0:1,60:0.002")  # lowered far too early
-PERIODS, HIGH = (12, 24, 40), (5, 10, 20, 40)  # of rates that go up and down: steps, times
 NOTHING = 0.02  # of the best arm's descent: nothing was learned
 SWINGS = 0.08  # of the descent
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A dataset, a model and a rate that suits them."""
-
-    name: str
-    told: DataSpec
-    model: ModelSpec
-    train: TrainSpec
-    full: int  # rows of a full batch
-    arms: str = "rates"
-
-
-def _mlp(*hidden: int) -> ModelSpec:
-    return ModelSpec(hidden=hidden)
-
-
-def _sgd(rate: float, momentum: float = 0.9, batch: int = 32) -> TrainSpec:
-    name = "momentum" if momentum else "sgd"
-    return TrainSpec(
-        optimizer=name, momentum=momentum, learning_rate=rate, steps=LENGTH, batch_size=batch
-    )
-
-
-def _adam(rate: float) -> TrainSpec:
-    return TrainSpec(optimizer="adam", learning_rate=rate, steps=LENGTH, batch_size=32)
-
-
-SETTING = (
-    Task("digits", DataSpec(dataset="digits", train_size=400), _mlp(32), _sgd(0.02), 400),
-    Task("wine", DataSpec(dataset="wine"), _mlp(16, 16), _sgd(0.02), 110),
-    Task("iris", DataSpec(dataset="iris"), _mlp(8, 8), _sgd(0.02), 90),
-    Task(
-        "regression cycles",
-        DataSpec(dataset="teacher_regression", generated_rows=400),
-        _mlp(16),
-        _sgd(0.01),
-        250,
-        "cycles",
-    ),
-    Task(
-        "digits noisy",
-        DataSpec(dataset="digits", train_size=150, label_noise=0.4),
-        _mlp(64),
-        _adam(0.01),
-        150,
-        "noisy",
-    ),
-    Task(
-        "regression noisy",
-        DataSpec(dataset="teacher_regression", generated_rows=200, outliers=0.1),
-        _mlp(64),
-        _adam(0.01),
-        100,
-        "noisy",
-    ),
-)
-REPORTED = (
-    Task(
-        "mnist1d",
-        DataSpec(dataset="mnist1d", generated_rows=700),
-        ModelSpec(hidden=(32, 32), activation="tanh"),
-        _sgd(0.02),
-        400,
-    ),
-    Task("breast_cancer", DataSpec(dataset="breast_cancer"), _mlp(24), _adam(0.003), 350),
-    Task("diabetes", DataSpec(dataset="diabetes"), _mlp(32), _sgd(0.01, 0.0), 270),
-    Task(
-        "teacher_regression",
-        DataSpec(dataset="teacher_regression", generated_rows=400),
-        _mlp(16),
-        _adam(0.003),
-        250,
-    ),
-    Task("diabetes cycles", DataSpec(dataset="diabetes"), _mlp(32), _sgd(0.01), 250, "cycles"),
-    Task(
-        "mnist1d noisy",
-        DataSpec(dataset="mnist1d", generated_rows=500, label_noise=0.2),
-        _mlp(64),
-        _adam(0.01),
-        200,
-        "noisy",
-    ),
-    Task("diabetes noisy", DataSpec(dataset="diabetes"), _mlp(64, 64), _adam(0.01), 200, "noisy"),
-)
-
-
-def _arms(task: Task) -> tuple[Arm, ...]:
-    own = task.train.learning_rate
-    scaled = 0.2 if task.train.optimizer == "adam" else 1.0
-    rates = tuple(Arm.of(f"rate {x:g}", learning_rate=x * own) for x in RATES)
-    if task.arms == "noisy":
-        return rates
-    if task.arms == "cycles":
-        return rates[:2] + tuple(
-            Arm.of(f"cycle {period} {high}", schedule=_cycles(period, high))
-            for period in PERIODS
-            for high in HIGH
-        )
-    full = {"batch_size": task.full, "momentum": 0.0}
-    return (
-        *rates,
-        *(Arm.of(f"break {k}", schedule=one) for k, one in enumerate(BREAKS)),
-        *(Arm.of(f"full {x:g}", learning_rate=x * scaled * own, **full) for x in FULL),
-    )
-
-
-def _cycles(period: int, high: float) -> str:
-    """A rate that is high in every second half of a period."""
-    turns = range(0, LENGTH // 9, period)
-    return ",".join(f"{k}:0.3,{k + period // 2}:{high}" for k in turns)
-
-
-def trained(task: Task, seed: int = 0) -> dict[str, np.ndarray]:
+def trained(task: Task) -> dict[str, np.ndarray]:
     """The curves of every arm and seed of a task, as arrays by name."""
     # Cycles are of the rate alone: batches would swing the loss by themselves.
     size = task.full if task.arms == "cycles" else task.train.batch_size
     train = dataclasses.replace(task.train, batch_size=size)
     setting = Setting(task.told, task.model, train)
-    run = RunSpec(num_seeds=SEEDS, eval_every=LENGTH // POINTS, seed=seed, save_params="none")
-    study = spec.validate(StudySpec(setting=setting, run=run, arms=_arms(task)))
+    run = RunSpec(num_seeds=SEEDS, eval_every=LENGTH // POINTS, seed=task.seed, save_params="none")
+    study = spec.validate(StudySpec(setting=setting, run=run, arms=arms(task)))
     loaded = data.load(task.told)
     history = Study(resolve(study, loaded), loaded, Machine.here(2)).run()
     steps, loss = history.loss_curve()
@@ -214,12 +97,13 @@ def _cut(
     still = arm == names.index(f"rate {RATES[0]:g}")
     starts = np.array([_start(kind, values[still & (replica == k)][0]) for k in range(SEEDS)])
     ends = np.array([now[arm == k].mean() for k in range(len(names))])
+    wide = task.arms.startswith("wide")
     found = []
     for row in range(len(arm)):
         if replica[row] % len(CUTS) != CUTS.index(cut):  # every run is judged at one cut only
             continue
         name = names[arm[row]]
-        about = About(kind, until, float(starts[replica[row]]), float(ends.min()), name)
+        about = About(kind, until, float(starts[replica[row]]), float(ends.min()), name, wide)
         truth = _truth(steps, values[row], about)
         same = (replica == replica[row]) & (arm != arm[row])
         siblings = tuple((steps[inside], values[k][inside]) for k in np.flatnonzero(same))
@@ -242,6 +126,7 @@ class About:
     start: float
     best: float
     arm: str
+    wide: bool
 
 
 def _truth(steps: np.ndarray, values: np.ndarray, about: About) -> str:
@@ -270,6 +155,8 @@ def _truth(steps: np.ndarray, values: np.ndarray, about: About) -> str:
     whole = about.arm.startswith(("full", "cycle"))  # no batches whose noise could pass for swings
     if whole and _swing(steps, values, until / 2, until) > SWINGS * descent:
         lasting = about.arm.startswith("cycle")
+        if about.wide and lasting and _in_step(about.arm, steps, values, until) <= SWINGS * descent:
+            return "neither"  # it swings, or bends, but not with its rate
         lasting |= _swing(steps, values, 5 * until, 10 * until) > SWINGS / 2 * descent
         return says.OSCILLATING if lasting else "neither"
     if not np.isfinite(then) or about.arm.startswith("cycle"):
@@ -290,3 +177,15 @@ def _swing(steps: np.ndarray, values: np.ndarray, first: float, last: float) -> 
     rest = part - np.polyval(np.polyfit(at - at.mean(), part, 1), at - at.mean())
     low, high = np.percentile(rest, [5, 95])
     return float(high - low) / 2
+
+
+def _in_step(arm: str, steps: np.ndarray, values: np.ndarray, until: float) -> float:
+    """Half the range of the mean course over a period of the rate, in the later half."""
+    period = float(arm.split()[1])
+    inside = (steps > until / 2) & (steps <= until)
+    at, part = steps[inside], values[inside]
+    x = (at - at.mean()) / np.ptp(at)
+    rest = part - np.polyval(np.polyfit(x, part, 3), x)
+    phase = np.floor(at % period / period * 8).astype(int)
+    course = [rest[phase == k].mean() for k in range(8) if (phase == k).any()]
+    return float(np.ptp(course)) / 2

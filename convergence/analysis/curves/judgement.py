@@ -62,6 +62,7 @@ class Judgement:
         slow_from: the step where the slow part begins.
         best_step: of the best level; of noise the best is sought in smoothed values.
         diverged_at: the first step of divergence; None without.
+        by_odds: whether it is called stuck by weighing alone, though no one thing says so.
         warnings: what is odd about the curve.
     """
 
@@ -81,6 +82,7 @@ class Judgement:
     slow_from: Range = Range()
     best_step: float | None = None
     diverged_at: float | None = None
+    by_odds: bool = False
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Rules that turn what was measured of a curve into a verdict.
 
-Thresholds were set on the setting cases of tests/helpers/curve_cases.py, never on those reported.
-What one curve cannot show: that another rate would end lower. "Stuck early" is therefore said
-where the curve flattens early though most of its start level is left, where it breaks off a descent
-that was well under way, or where a like curve (`judge_together`) ended clearly lower.
+Thresholds and weights were set on the setting cases of tests/helpers/curve_cases.py, never on those
+reported. What one curve cannot show for sure: that another rate would end lower. "Stuck early" is
+therefore said where what `weighing` adds up speaks for it, or where a like curve
+(`judge_together`) ended clearly lower.
 """
 
 from __future__ import annotations
@@ -23,25 +23,28 @@ from convergence.analysis.curves.features import (
     swing,
     trend,
 )
-from convergence.analysis.curves.fit import AHEAD, fit, interval
+from convergence.analysis.curves.fit import fit, interval
 from convergence.analysis.curves.judgement import Judgement, Kind, Range
+from convergence.analysis.curves.resting import MATTERS, measures, rested_from
 from convergence.analysis.curves.series import Series, prepare
 from convergence.analysis.curves.stuck import why_stuck
+from convergence.analysis.curves.weighing import UNSURE, weigh
 from convergence.analysis.curves.words import number
 
 FEWEST = 5  # points
-MATTERS = 0.05  # of the descent: a remaining gain above this is worth going on for
-SURE = 0.5  # share of the redraws on one side of MATTERS that decides; UNSURE below
-UNSURE = 0.06  # and so close to a half it cannot be told
 LOST = 0.7  # of the descent lost again at the end: diverged
 RISES = 3.0  # standard errors of a rise or descent that are noise
-REGRESSES = 2.0  # standard errors of a rise of a held-out loss
+REGRESSES = 1.25  # standard errors of a rise of a held-out loss that has clearly fallen before
+UNLEARNS = 2.0  # and of one that has not: there noise alone makes rises
+CLEARLY = 4.0  # standard errors of a rise that a clear descent has
 FAR = 20.0  # times the start level: no noise goes so far up
 NOTHING = 0.02  # of the start level: a descent below this is none
 TREND = 3.5  # standard errors of a rank correlation with the step that is no noise
 ALIKE = 0.15  # of the start level: curves that start so near each other are compared
-SWINGS = 0.08  # of the descent: the amplitude of an oscillation
+COMPANY = 3  # like curves, at least, that end no lower: then nothing speaks for being stuck
+SWINGS = 0.06  # of the descent: the amplitude of an oscillation
 REGULAR = 0.35  # autocorrelation one period apart of an oscillation
+UNNAMED = 0.75  # chance above which a curve is called stuck though no one thing says so
 ABRUPT = 0.6  # of a rise within a twentieth of the run: a break, not over-training
 
 
@@ -128,14 +131,18 @@ def beside(alone: Sequence[Judgement], kind: Kind) -> list[Judgement]:
 
 
 def _beside(one: Judgement, others: Sequence[Judgement], sign: float) -> Judgement:
-    if one.verdict != says.CONVERGED:
+    if one.verdict != says.CONVERGED and not one.by_odds:
         return one
     alike = [
         x for x in others if abs(x.start - one.start) <= ALIKE * max(abs(one.start), one.descent)
     ]
     best = min(sign * x.last for x in alike)
     gain = one.gain.estimate if one.gain else 0.0
-    if not sign * one.last - gain - best > MATTERS * one.descent:  # nor could it by going on
+    lower = sign * one.last - gain - best > MATTERS * one.descent  # than it would come by going on
+    if one.by_odds and not lower and len(alike) > COMPANY:
+        why = f"It came to rest at {number(one.last)}, as low as any of its {len(alike) - 1} like."
+        return dataclasses.replace(one, verdict=says.CONVERGED, sentence=why, by_odds=False)
+    if one.by_odds or not lower:
         return one
     told = f"It came to rest at {number(one.last)} where another curve of its kind reached"
     return dataclasses.replace(one, verdict=says.STUCK, sentence=f"{told} {number(sign * best)}.")
@@ -167,10 +174,10 @@ def _judged(series: Series, kind: Kind, rng: np.random.Generator) -> Judgement:
     if np.ptp(series.values) == 0:
         why = f"Every value is {number(level.end)}: nothing was learned after the first point."
         return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=why, best_step=None)
-    for rule in (_diverged, _overtrained, _oscillating, _not_learning):
+    for rule in RULES:
         if found := rule(series, level, kind, base):
             return found
-    return _resting_or_not(series, level, rng, base, _floor(series, kind))
+    return _resting_or_not(series, level, kind, rng, base, _floor(series, kind))
 
 
 def _floor(series: Series, kind: Kind) -> float:
@@ -222,7 +229,9 @@ def _not_learning(series: Series, level: Levels, kind: Kind, base: Judgement) ->
 
 
 def _overtrained(series: Series, level: Levels, kind: Kind, base: Judgement) -> Judgement | None:
-    if kind == "loss" or level.rise <= max(REGRESSES * level.rise_error, MATTERS * level.descent):
+    clearly = level.descent > max(CLEARLY * level.rise_error, NOTHING * abs(level.start))
+    noise = (REGRESSES if clearly else UNLEARNS) * level.rise_error
+    if kind == "loss" or level.rise <= max(noise, MATTERS * level.descent):
         return None
     best = float(series.steps[level.best_at])
     why = f"Best near step {number(best)}; by the end {number(level.rise)} of it is lost again."
@@ -243,7 +252,12 @@ def _oscillating(series: Series, level: Levels, kind: Kind, base: Judgement) -> 
 
 
 def _resting_or_not(
-    series: Series, level: Levels, rng: np.random.Generator, base: Judgement, floor: float
+    series: Series,
+    level: Levels,
+    kind: Kind,
+    rng: np.random.Generator,
+    base: Judgement,
+    floor: float,
 ) -> Judgement:
     """Converged, still improving, stuck, or it cannot be told."""
     found = fit(series, rng, floor)
@@ -251,23 +265,52 @@ def _resting_or_not(
         why = f"{len(series.steps)} points are too few to see where it is heading."
         return dataclasses.replace(base, sentence=why)
     base = described(series, found, base, floor)
-    at = float(found.at[-1])
-    gains = found.values(at) - found.values(AHEAD * at)
-    share = float((gains > MATTERS * level.descent).mean())
+    evidence = measures(series, level, found, floor, kind != "loss")
+    chances = weigh(evidence)
+    verdict = max(chances, key=lambda name: chances[name])
     gain = f"{number(base.gain.estimate)} [{number(base.gain.low)}, {number(base.gain.high)}]"
     ahead = f"ten times the length would gain {gain} more"
-    if abs(share - SURE) < UNSURE:
+    since = rested_from(series, level) * (series.steps[-1] - series.steps[0])
+    odds = f"At rest from step {number(series.steps[0] + since)} on: most that rest like this end"
+    odds = f"{odds} lower at another rate."
+    why = ""
+    if chances[verdict] < UNSURE:
         return dataclasses.replace(base, sentence=f"It may be at rest or not: {ahead}.")
-    if share > SURE:
+    if verdict == says.IMPROVING:
         why = f"Heading for {number(base.limit.estimate)}: {ahead}, half of it by step"
-        return dataclasses.replace(
-            base, verdict=says.IMPROVING, sentence=f"{why} {number(base.half_gain_at)}."
-        )
-    stuck = why_stuck(series, level, rng, floor)
-    if stuck:
-        return dataclasses.replace(base, verdict=says.STUCK, sentence=stuck)
-    why = f"Settled near {number(level.end)}: {ahead}."
-    return dataclasses.replace(base, verdict=says.CONVERGED, sentence=why)
+        why = f"{why} {number(base.half_gain_at)}."
+    elif verdict == says.STUCK:
+        why = why_stuck(series, level, rng, floor)
+        if not why and chances[verdict] > UNNAMED:
+            why = odds
+    if not why:
+        verdict = says.CONVERGED
+        why = f"Settled near {number(level.end)}: {ahead}."
+    by_odds = verdict == says.STUCK and why == odds
+    return dataclasses.replace(base, verdict=verdict, sentence=why, by_odds=by_odds)
+
+
+def measured(
+    steps: np.ndarray, values: np.ndarray, *, kind: Kind, rng: np.random.Generator
+) -> dict[str, float] | None:
+    """What `weighing` would add up of a curve; None where another rule decides.
+
+    Args:
+        steps, values, kind, rng: as of `judge`.
+    """
+    sign = -1.0 if kind == "score" else 1.0
+    series = prepare(steps, sign * np.asarray(values, np.float64))
+    if series.broke_at is not None or len(series.steps) < FEWEST or np.ptp(series.values) == 0:
+        return None
+    level, base = levels(series), Judgement(says.UNKNOWN, "")
+    floor = _floor(series, kind)
+    if any(rule(series, level, kind, base) for rule in RULES):
+        return None
+    found = fit(series, rng, floor)
+    return None if found is None else measures(series, level, found, floor, kind != "loss")
+
+
+RULES = (_diverged, _overtrained, _oscillating, _not_learning)
 
 
 def _signed(one: Judgement, sign: float) -> Judgement:

@@ -9,10 +9,10 @@ import numpy as np
 
 from convergence.analysis.curves.features import Levels, abruptness
 from convergence.analysis.curves.fit import BINS, FEWEST, bins, fit
+from convergence.analysis.curves.resting import left, rested_from
 from convergence.analysis.curves.series import Series
 from convergence.analysis.curves.words import number
 
-REST = 0.05  # of the descent: so near its end a curve is at rest
 ERRORS = 3.0  # standard errors that are noise
 LEFT = 0.5  # of the start level left where a curve is stuck
 EARLY = 0.3  # of the run by which a stuck curve has come to rest
@@ -26,26 +26,19 @@ SLOW_BEGIN = 0.95  # of `abruptness`: above, the descent begins as slowly as it 
 
 
 def why_stuck(series: Series, level: Levels, rng: np.random.Generator, floor: float) -> str:
-    """Why a curve at rest is stuck, '' if nothing says so."""
-    if level.end - floor < REST * level.descent:
-        return ""  # there is nothing left that another rate could gain
-    at, means, _ = bins(series)
-    rest = level.end + REST * level.descent + 2 * level.error
-    above = np.flatnonzero(means > rest)
-    if not len(above) or above[-1] + 1 >= len(at):
-        return ""
-    reached = at[above[-1] + 1] / at[-1]
-    since = float(series.steps[0] + reached * at[-1])
-    left = (level.end - floor) / (level.start - floor) if math.isfinite(floor) else 0.0
-    if left > LEFT and reached < EARLY:
+    """What of a curve speaks most plainly for its being stuck; '' where nothing does by itself."""
+    reached = rested_from(series, level)
+    since = float(series.steps[0] + reached * (series.steps[-1] - series.steps[0]))
+    remains = left(level, floor)
+    if remains > LEFT and reached < EARLY:
         return (
-            f"At rest from step {number(since)} on with {100 * left:.0f} % of its start level left."
+            f"At rest from step {number(since)} on with {100 * remains:.0f} % of its start level"
+            " left."
         )
     fine, finely, _ = bins(series, 2 * BINS)
     unsure = max(level.error, series.noise / 2) / level.descent
     end, begin = abruptness(fine, (finely - level.end) / level.descent, unsure)
-    broken = end < SURELY_BROKEN or (end < ABRUPT_END and begin < SLOW_BEGIN)
-    if reached < LATEST and broken:
+    if end < SURELY_BROKEN or (end < ABRUPT_END and begin < SLOW_BEGIN):
         return (
             f"At rest from step {number(since)} on: its fall ended there as suddenly as no law's"
             " does, so something broke it off."
