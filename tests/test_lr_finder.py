@@ -32,10 +32,11 @@ def test_the_best_rate_is_found() -> None:
 
 @pytest.mark.slow
 def test_its_interval_covers() -> None:
-    """Protects the interval: over searches with seeds of their own it holds the known optimum."""
+    """Protects the interval: with noise enough to make it wide, it holds the known optimum over
+    searches with seeds of their own."""
     inside = 0
     for seed in range(150):
-        found = find(*made.search(6, rng(seed)), rng(seed))
+        found = find(*made.search(6, rng(seed), noise=1.5), rng(seed))
         inside += found.low <= made.best(200) <= found.high
     assert inside >= 0.88 * 150
 

@@ -12,7 +12,9 @@ import pytest
 from helpers import commands
 from helpers.commands import Ended, launch, refused
 
+from convergence import names
 from convergence.analysis.verdict import Verdict
+from convergence.finder import wanted
 from convergence.reporting import figures, records
 
 NAME = "lr_finder"
@@ -156,23 +158,22 @@ def test_a_range_that_does_not_do(
 
 
 @pytest.mark.slow
-def test_the_range_is_found_by_itself(base: Path, tmp_path: Path) -> None:
-    """Protects the default: with no range given, it is widened until runs diverge."""
-    ended = launch(
-        NAME,
-        *CASES["classification"],
-        "--low=0",
-        "--high=0",
-        "--rates=0",
-        "--init_scale=0.01",
-        "--rivals",
-        f"--workdir={tmp_path / 's'}",
-    )
+def test_the_range_is_found_by_itself(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects the default: with no range given, it is widened to an optimum and divergence; the
+    optimisers without a tuned rate stand beside it."""
+    monkeypatch.setattr(wanted, "LOW", 1e-5)
+    monkeypatch.setattr(wanted, "HIGH", 0.01)
+    own = ("--low=0", "--high=0", "--rates=0", "--rivals", f"--workdir={tmp_path / 's'}")
+    ended = launch(NAME, *CASES["classification"], *own)
     assert ended.status == 0, ended.err
     told = summary(tmp_path / "s")
-    if told["finding"]["verdict"] == "found":
-        assert len(told["rate_free"]) > 5
     assert (tmp_path / "s" / "wider1").is_dir()
+    assert told["finding"]["verdict"] == "found"
+    assert told["finding"]["searched"][1] > 0.5
+    assert told["finding"]["divergence"] is not None
+    assert [row["optimizer"] for row in told["rate_free"][1:]] == list(names.RATE_FREE)
 
 
 @pytest.mark.parametrize(

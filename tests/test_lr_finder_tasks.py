@@ -51,13 +51,15 @@ def test_mnist1d_at_longer_horizons(cache: Path) -> None:
     assert found[2000, "told of the horizon"].mean() <= 0.01
 
 
-@pytest.mark.parametrize("place", FEW)
-def test_other_tasks(place: int, cache: Path) -> None:
-    """Protects the rule elsewhere: lost shares below the best published rule's mean and each one's
-    worst, and suggestions within a factor of 2 over seeds."""
-    told = cases.task_result(REPORTED[place], cache)
-    mean, worst = told["lost"]["ours"]
-    assert mean <= min(told["lost"][rule][0] for rule in published.RULES)
-    assert worst <= min(told["lost"][rule][1] for rule in published.RULES)
-    assert told["ratio"] < 2
-    assert np.isfinite(list(told["free"].values())).all()
+def test_other_tasks(cache: Path) -> None:
+    """Protects the rule elsewhere: the share of the descent that it loses is below the best
+    published rule's in the mean and below each one's at worst, over tasks; suggestions lie within a
+    factor of 2 over seeds."""
+    told = cases.results(FEW, cache)
+    shares = {rule: np.array([one["lost"][rule] for one in told]) for rule in told[0]["lost"]}
+    ours = shares["ours"]
+    for rule in published.RULES:
+        assert ours[:, 0].mean() < shares[rule][:, 0].mean(), rule
+        assert ours[:, 1].max() < shares[rule][:, 1].max(), rule
+    assert max(one["ratio"] for one in told) < 2
+    assert np.isfinite([list(one["free"].values()) for one in told]).all()

@@ -45,10 +45,10 @@ def runs(
 
 
 def search(
-    seeds: int, rng: np.random.Generator, length: int = 200, shift: float = 0.0
+    seeds: int, rng: np.random.Generator, length: int = 200, shift: float = 0.0, noise: float = 0.05
 ) -> tuple[Runs, Runs | None]:
     """A whole search."""
-    coarse = runs(RATES, length // 2, seeds, rng, shift=shift)
+    coarse = runs(RATES, length // 2, seeds, rng, noise, shift)
     rates = fine_rates(coarse)
-    fine = runs(rates, length, seeds, rng, shift=shift) if rates is not None else None
+    fine = runs(rates, length, seeds, rng, noise, shift) if rates is not None else None
     return coarse, fine

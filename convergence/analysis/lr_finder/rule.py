@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from convergence.analysis.lr_finder.optimum import Optima, joined
-from convergence.analysis.lr_finder.outlook import FOUND, helpful, verdict
+from convergence.analysis.lr_finder.outlook import FINE_PER_OCTAVE, FOUND, helpful, verdict
 from convergence.analysis.lr_finder.runs import Array, Runs
 from convergence.analysis.lr_finder.words import sentence
 from convergence.analysis.statistics import strict_number
@@ -25,6 +25,7 @@ from convergence.analysis.statistics import strict_number
 CUTS = (0.25, 0.5, 1.0)  # of a run, at which the optimum is looked for
 SAFETY = 2.0  # the suggestion stays so many times below the lowest rate that diverged
 RESAMPLES = 400
+HALF_STEP = 2.0 ** (0.5 / FINE_PER_OCTAVE)
 NAN = float("nan")
 
 
@@ -146,11 +147,15 @@ def carried(lengths: Array, optima: Array, horizon: int, limit: float) -> tuple[
 
 
 def _interval(rate: float, drawn: Array, seeds: int) -> tuple[float, float]:
-    """Student's, of the logarithm, with the resamples' spread freed of its bias in few seeds."""
+    """Student's, of the logarithm, with the resamples' spread freed of its bias in few seeds.
+
+    It is never narrower than half a step of the second search to either side: the curve through the
+    losses knows no better.
+    """
     if seeds < 2:
         return NAN, NAN
     spread = np.log(drawn).std(ddof=1) * math.sqrt(seeds / (seeds - 1))
-    reach = float(np.exp(stats.t.ppf(0.975, seeds - 1) * spread))
+    reach = max(math.exp(stats.t.ppf(0.975, seeds - 1) * spread), HALF_STEP)
     return rate / reach, rate * reach
 
 
