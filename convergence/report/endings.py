@@ -12,7 +12,7 @@ from convergence.reporting import tables
 from convergence.reporting.records import Records
 
 Made = tuple[str, str, tuple[str, ...], list[tuple[str, ...]], str]  # see report.luck
-MOST = 200  # curves judged, spread evenly over the arms: some milliseconds each
+MOST = 96  # curves judged, spread evenly over the arms: about a second
 HEADERS = ("arm", "verdicts", "of", "last", "limit", "gain of ten times the steps")
 
 
