@@ -12,7 +12,7 @@ import struct
 import numpy as np
 
 FRAME = 16  # bytes about a record's data
-LONGEST_CHECKED = 4096  # bytes of a record; scalars are far shorter
+LONGEST_CHECKED = 512  # bytes of a record; scalars are shorter, histograms and graphs longer
 MASK = 0xA282EAD8
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from convergence import wording
 from convergence.analysis.verdict import Verdict
-from convergence.report import branch, finder, luck, schedules, weights
+from convergence.report import branch, endings, finder, luck, schedules, weights
 from convergence.reporting import latex, tables
 from convergence.reporting.figures.descents import costs
 from convergence.reporting.figures.groups import loss_name, validation_words
@@ -233,4 +233,5 @@ def all_tables(records: Records, verdicts: Sequence[Verdict]) -> list[Table]:
     found += [_table(*made) for made in weights.all_made(records.summary)]
     found += [_table(*made) for made in finder.all_made(records)]
     found.append(descent(records))
+    found += [_table(*one) for one in endings.made(records)]
     return [table for table in found if table]

@@ -19,7 +19,7 @@ def described(series: Series, found: Fit, base: Judgement, floor: float) -> Judg
     now = found.values(end)
     gain = now - found.values(AHEAD * end)
     ahead = np.geomspace(end, AHEAD * end, 60)
-    gained = np.array([np.median(now - found.values(x)) for x in ahead])
+    gained = np.median(now - found.course(ahead), axis=1)
     middle = float(np.median(gain))
     half = float(ahead[np.argmax(gained >= middle / 2)]) if middle > 0 else math.nan
     slow = _slow_from(series)
@@ -39,7 +39,7 @@ def _halving(found: Fit) -> Range:
     """Steps in which the excess over the limit halves from the end on; NaN at rest."""
     end = float(found.at[-1])
     ahead = np.geomspace(end * (1 + 1e-6), 1e4 * end, 120)
-    excess = np.array([found.values(x) for x in ahead]) - found.limits
+    excess = found.course(ahead) - found.limits
     there = excess <= (found.values(end) - found.limits) / 2
     first = np.where(there.any(axis=0), ahead[np.argmax(there, axis=0)] - end, np.inf)
     falling = found.heights > 0

@@ -47,8 +47,12 @@ class Fit:
 
     def values(self, step: float) -> np.ndarray:
         """[draws] values at a step (from the curve's start)."""
-        here = laws(np.concatenate([self.at, [step]]), self.at[-1])[:, -1]
-        return np.asarray(self.limits + self.heights * here[self.chosen])
+        return self.course(np.array([step]))[0]
+
+    def course(self, steps: np.ndarray) -> np.ndarray:
+        """[steps, draws] values at some steps (from the curve's start)."""
+        here = laws(np.concatenate([self.at[:1], steps]), self.at[-1])[:, 1:]
+        return np.asarray(self.limits + self.heights * here[self.chosen].T)
 
 
 def bins(series: Series, count: int = BINS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
