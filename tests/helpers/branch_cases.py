@@ -53,13 +53,15 @@ FINE = (
 LEVEL = 0.001  # one-sided, of the oracle's bounds
 NOISY = "teacher_classification, a tenth of the labels redrawn"
 OTHER = "another teacher_regression"
+DIGITS = "digits, a tenth of the labels redrawn"  # of clean ones few settings have a contrast
 SPECS = {
+    DIGITS: DataSpec(dataset="digits", label_noise=0.1),
     NOISY: DataSpec(dataset="teacher_classification", label_noise=0.1, data_seed=1),
     OTHER: DataSpec(dataset="teacher_regression", data_seed=1),
 }
 TASKS = {
     "setting": ("teacher_classification", OTHER, NOISY),
-    "reported": ("digits", "mnist1d", "teacher_regression"),
+    "reported": (DIGITS, "mnist1d", "teacher_regression"),
 }
 RATES = {"sgd": (0.1, 2.0), "momentum": (0.02, 0.3), "adam": (0.004, 0.06)}
 GENTLER = 0.2  # of the rates of sgd and momentum on squared errors, which break down sooner
