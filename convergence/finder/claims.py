@@ -28,7 +28,7 @@ def claims(length: int, rates: np.ndarray) -> list[Claim]:
         told.append(
             Claim(
                 "3a",
-                f"Raising the rate by {notch:.3g} until runs diverge, then {words} back, finds a"
+                f"raising the rate by {notch:.3g} until runs diverge, then {words} back, finds a"
                 " start as good as the best of a grid",
                 literal_name(notch, back, ENDS_HIGHER, length),
                 BEST,
@@ -44,7 +44,7 @@ def claims(length: int, rates: np.ndarray) -> list[Claim]:
         told.append(
             Claim(
                 "1a",
-                f"At the {rate} of the range the work {words}",
+                f"at the {rate} of the range the work {words}",
                 rate,
                 BEST,
                 "superiority",
