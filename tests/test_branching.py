@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from helpers import commands
-from helpers.commands import Ended, launch
+from helpers.commands import Ended, launch, summary
 from helpers.finished import finished
 
 from convergence.analysis import branches as judged
@@ -44,16 +43,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def ran(base: Path) -> tuple[Ended, Path]:
     """A finished test of a run that was lowered too early."""
     return commands.once(base, "branch", NAME, *SMALL, f"--schedule={PLANTED}")
-
-
-def summary(workdir: Path) -> dict[str, Any]:
-    """summary.json, which may hold no NaN and no Infinity."""
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(constant)
-
-    told: dict[str, Any] = json.loads((workdir / "summary.json").read_text(), parse_constant=refuse)
-    return told
 
 
 def test_what_it_says(ran: tuple[Ended, Path]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import commands
-from helpers.commands import Ended, launch
+from helpers.commands import Ended, launch, summary
 from helpers.markup import Page
 
 from convergence import data, flags, laboratory, spec
@@ -40,12 +39,6 @@ def iris(base: Path) -> tuple[Ended, Path]:
 def diabetes(base: Path) -> tuple[Ended, Path]:
     """The main job on a regression."""
     return commands.once(base, "five-diabetes", "five_challenges", *DIABETES)
-
-
-def summary(workdir: Path) -> dict[str, Any]:
-    """A finished study's summary."""
-    found: dict[str, Any] = json.loads((workdir / "summary.json").read_text())
-    return found
 
 
 @pytest.mark.parametrize(("name", "metric"), [("iris", "accuracy"), ("diabetes", "rmse")])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from helpers import commands
-from helpers.commands import Ended, launch
+from helpers.commands import Ended, launch, summary
 
 from convergence import challenges, flags
 from convergence.analysis.verdict import Verdict
@@ -40,16 +38,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def ran(base: Path) -> tuple[Ended, Path]:
     """A finished smoke run."""
     return commands.once(base, "initial", NAME, *WHOLE)
-
-
-def summary(workdir: Path) -> dict[str, Any]:
-    """summary.json, which may hold no NaN and no Infinity."""
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(constant)
-
-    told: dict[str, Any] = json.loads((workdir / "summary.json").read_text(), parse_constant=refuse)
-    return told
 
 
 def test_what_it_says(ran: tuple[Ended, Path]) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from helpers import commands
-from helpers.commands import Ended, launch, refused
+from helpers.commands import Ended, launch, refused, summary
 
 from convergence import names
 from convergence.analysis.verdict import Verdict
@@ -37,16 +35,6 @@ def ran(request: pytest.FixtureRequest, base: Path) -> tuple[str, Ended, Path]:
     """A finished smoke run, of a classification and of a regression."""
     ended, workdir = commands.once(base, f"finder-{request.param}", NAME, *CASES[request.param])
     return request.param, ended, workdir
-
-
-def summary(workdir: Path) -> dict[str, Any]:
-    """summary.json, which may hold no NaN and no Infinity."""
-
-    def strict(constant: str) -> None:
-        raise AssertionError(constant)
-
-    told: dict[str, Any] = json.loads((workdir / "summary.json").read_text(), parse_constant=strict)
-    return told
 
 
 def test_what_it_says(ran: tuple[str, Ended, Path]) -> None:

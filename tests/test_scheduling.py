@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers import commands
-from helpers.commands import Ended, launch, refused
+from helpers.commands import Ended, launch, refused, summary
 
 from convergence import data, flags, laboratory, names
 from convergence.analysis.verdict import Verdict
@@ -47,12 +46,6 @@ def design(*arguments: str, steps: int = 100) -> Design:
     told = flags.from_arguments(arguments, NAME, module.PRESETS, "quick", module.EXTRA)
     told = wanted.with_own_budget(told, wanted.read(told))
     return wanted.read(told).design(told.setting, told.setting.train.steps or steps)
-
-
-def summary(workdir: Path) -> dict[str, Any]:
-    """summary.json."""
-    told: dict[str, Any] = json.loads((workdir / "summary.json").read_text())
-    return told
 
 
 def test_all_schedules_have_one_grid_and_one_program() -> None:

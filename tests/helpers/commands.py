@@ -207,6 +207,17 @@ def manifest(workdir: Path) -> dict[str, Any]:
     return found
 
 
+def summary(workdir: Path) -> dict[str, Any]:
+    """A study's summary, which may hold no NaN and no Infinity."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    told = (workdir / "summary.json").read_text("utf-8")
+    found: dict[str, Any] = json.loads(told, parse_constant=refuse)
+    return found
+
+
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file below a folder."""
     files_there = (path for path in sorted(folder.rglob("*")) if path.is_file())
