@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # The user's folder of compiled programs is left alone; tests that share programs have their own.
@@ -19,6 +21,15 @@ settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where runs of experiments and their compiled programs are shared."""
+    from helpers import commands  # only where it is used: it imports the whole package
+
+    with commands.programs_kept(tmp_path_factory.getbasetemp()):
+        yield tmp_path_factory.getbasetemp()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,6 @@ STUDY = (
     "--eval_every=8",
     "--checkpoint_every=8",
 )
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where runs and compiled programs are shared."""
-    with commands.programs_kept(tmp_path_factory.getbasetemp()):
-        yield tmp_path_factory.getbasetemp()
 
 
 @pytest.fixture(scope="module")

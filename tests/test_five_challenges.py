@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,6 @@ FIVE = commands.SMALL
 DIABETES = ("--preset=smoke", "--dataset=diabetes", "--batch_size=8", "--model=linear", "--hidden=")
 ARMS, SEEDS = {"iris": 31, "diabetes": 29}, 2
 DECISIONS = {"holds", "fails", "undecided", "not applicable"}
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where runs and compiled programs are shared."""
-    with commands.programs_kept(tmp_path_factory.getbasetemp()):
-        yield tmp_path_factory.getbasetemp()
 
 
 @pytest.fixture(scope="module")

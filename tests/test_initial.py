@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +24,6 @@ OWN = """import jax
 def half(key, shape, dtype): return 0.5 * jax.random.normal(key, shape, dtype)
 def wrong(key, shape, dtype): return jax.random.normal(key, (2, 2), dtype)
 """
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where runs and compiled programs are shared."""
-    with commands.programs_kept(tmp_path_factory.getbasetemp()):
-        yield tmp_path_factory.getbasetemp()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +22,6 @@ CASES = {
     "regression": (*SMALL, "--dataset=diabetes", "--batch_size=16"),
 }
 PARTS = ("sources", "twins", "consistency", "seeds")
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where runs and compiled programs are shared."""
-    with commands.programs_kept(tmp_path_factory.getbasetemp()):
-        yield tmp_path_factory.getbasetemp()
 
 
 @pytest.fixture(scope="module", params=CASES)

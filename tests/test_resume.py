@@ -8,20 +8,12 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from helpers import commands, killed
 from helpers.commands import finish, launch, start
 from helpers.killed import ENDED_AT, STUDIES, Moment, Whole
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where runs and compiled programs are shared."""
-    with commands.programs_kept(tmp_path_factory.getbasetemp()):
-        yield tmp_path_factory.getbasetemp()
 
 
 def ran(base: Path, study: int) -> Whole:

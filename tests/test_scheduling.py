@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,6 @@ NAME = "schedules"
 OWN = "0:1,6:.1"
 SMALL = (*commands.SMALL, "--notensorboard", f"--schedules=linear;drop;{OWN}")
 RUN = RunSpec(metric="accuracy", margin=0.01)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where runs and compiled programs are shared."""
-    with commands.programs_kept(tmp_path_factory.getbasetemp()):
-        yield tmp_path_factory.getbasetemp()
 
 
 @pytest.fixture(scope="module")
