@@ -1,302 +1,189 @@
-"""The tasks of the real runs: which shape the rules, and which are only reported.
+"""The tasks of the real runs, drawn at random: which set the rules, and which are only reported.
 
-Tasks of the setting cases and of the reported ones share no dataset, but for the generator of one
-synthetic family at other sizes. `REPORTED` was looked at twice under earlier rules; `FRESH` has
-other models, optimisers, sizes and seeds, and is judged by the final rules alone.
+Both parts are drawn alike – model, optimiser, rate, batch, noise, rows, and what is tried – but from
+other seeds and of other data: the setting tasks of the bundled datasets, the reported ones of those
+in `curve_data`. No task was chosen.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+
+import numpy as np
+from helpers import curve_data
 
 from convergence.spec import Arm, DataSpec, ModelSpec, TrainSpec
 
 LENGTH = 4000  # steps of the whole run
 SEEDS = 4
-RATES = (1e-6, 0.03, 0.3, 1.0, 10.0, 100.0)  # times a task's own
+RATES = (1e-6, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # times a task's own
 FULL = (0.3, 3.0, 10.0, 20.0, 40.0)  # times a task's own, with the whole training set as batch
-BREAKS = ("0:1,12:0.001", "0:1,30:0.002", "0:1,60:0.002")  # lowered far too early
-PERIODS, HIGH = (12, 24, 40), (5, 10, 20, 40)  # of rates that go up and down: steps, times
-# Of the larger task families, `wide`: more rates, and breaks at other steps, some in several goes.
-WIDE_RATES = (1e-6, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-WIDE_BREAKS = (
+BREAKS = (  # a rate lowered far too early, at once or in several goes
     *(f"0:1,{at}:{low}" for at, low in ((8, 0.003), (20, 0.001), (45, 0.002), (90, 0.001))),
     "0:1,5:0.4,10:0.16,15:0.06,20:0.025,25:0.01,30:0.004,35:0.001",
     "0:1,20:0.5,30:0.25,40:0.12,50:0.06,60:0.03,70:0.01,80:0.003,100:0.001",
 )
-WIDE_PERIODS, WIDE_HIGH = (16, 30, 50), (3, 8, 16, 32)
+HIGH = (20.0, 60.0, 150.0, 400.0)  # the same in tasks of cycles
+CYCLES = 24  # of the rate, tried in a task of cycles
+LOW = 0.3  # the lower rate of a cycle, times a task's own
+KINDS = ("rates", "rates", "noisy", "cycles")  # of every four tasks
+# Models that fit every row end at rest whatever the rate does: cycles show where a floor is left.
+SPOILED = {"rates": (0.0, 0.0, 0.1), "noisy": (0.2, 0.3, 0.4), "cycles": (0.1, 0.2, 0.3)}
+DEPTHS = {"rates": (0, 1, 1, 2, 2, 3), "noisy": (1, 2), "cycles": (0, 1)}
+WIDTHS = {"rates": (8, 16, 24, 32, 64), "noisy": (16, 32, 64), "cycles": (4, 8, 16)}
+USUAL = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adam": 0.005, "rmsprop": 0.002}
+CORNERS = 8  # of a rate that goes up and down in straight lines
+EVALUATIONS = (400, 1000)  # of the whole run
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A dataset, a model and a rate that suits them."""
+    """A dataset, a model, a rate that suits them, and what is tried.
+
+    Attributes:
+        full: rows of a full batch.
+        kind: rates, noisy (rates on spoiled targets), or cycles of the rate.
+        cycles: (steps of a period, highest rate) of each; the rate is times the task's own.
+        square: whether the rate jumps between its lowest and highest, or climbs and falls.
+        evaluations: of the whole run.
+        seed: the root of the run's keys.
+    """
 
     name: str
-    told: DataSpec
+    data: DataSpec
     model: ModelSpec
     train: TrainSpec
-    full: int  # rows of a full batch
-    arms: str = "rates"
-    seed: int = 0
+    full: int
+    kind: str
+    cycles: tuple[tuple[int, float], ...]
+    square: bool
+    evaluations: int
+    seed: int
 
 
-def _mlp(*hidden: int, activation: str = "relu") -> ModelSpec:
-    return ModelSpec(hidden=hidden, activation=activation)
+BUNDLED = {  # training rows to draw from, and whether of classes
+    "digits": (1100, True),
+    "wine": (110, True),
+    "iris": (90, True),
+    "breast_cancer": (350, True),
+    "diabetes": (270, False),
+    "mnist1d": (900, True),
+    "teacher_classification": (700, True),
+    "teacher_regression": (700, False),
+}
+GENERATED = ("mnist1d", "teacher_classification", "teacher_regression")
 
 
-def _sgd(rate: float, momentum: float = 0.9, batch: int = 32) -> TrainSpec:
-    name = "momentum" if momentum else "sgd"
-    return TrainSpec(
-        optimizer=name, momentum=momentum, learning_rate=rate, steps=LENGTH, batch_size=batch
+def _turn(k: int, count: int) -> int:
+    """Which dataset a task is of: every kind of task goes through all of them."""
+    return (k // len(KINDS) + 2 * (k % len(KINDS))) % count
+
+
+def setting_tasks(count: int, seed: int) -> tuple[Task, ...]:
+    """Tasks of bundled datasets."""
+
+    def data(k: int, rng: np.random.Generator) -> tuple[str, DataSpec, int, bool]:
+        name = list(BUNDLED)[_turn(k, len(BUNDLED))]
+        most, classes = BUNDLED[name]
+        told = DataSpec(dataset=name)
+        if name in GENERATED:
+            told = DataSpec(dataset=name, generated_rows=1500, data_seed=int(rng.integers(1000)))
+        return name, told, most, classes
+
+    streams = [np.random.default_rng([seed, k]) for k in range(count)]
+    return tuple(_drawn(f"setting {seed} {k}", k, rng, *data(k, rng)) for k, rng in enumerate(streams))
+
+
+def reported_tasks(count: int, seed: int, files: Path, uci: Path | None) -> tuple[Task, ...]:
+    """Tasks of datasets that no setting task has; written as files into the folder ``files``."""
+    there = curve_data.written(files, uci)
+
+    def data(k: int, _: np.random.Generator) -> tuple[str, DataSpec, int, bool]:
+        one = there[_turn(k, len(there))]
+        task = "classification" if one.classes else "regression"
+        return one.name, DataSpec("file", str(one.path), task=task), one.rows, one.classes
+
+    streams = [np.random.default_rng([seed, k]) for k in range(count)]
+    return tuple(
+        _drawn(f"reported {seed} {k}", k, rng, *data(k, rng)) for k, rng in enumerate(streams)
     )
 
 
-def _other(optimizer: str, rate: float) -> TrainSpec:
-    return TrainSpec(optimizer=optimizer, learning_rate=rate, steps=LENGTH, batch_size=32)
-
-
-def _of(dataset: str, label_noise: float = 0.0) -> DataSpec:
-    return DataSpec(dataset=dataset, label_noise=label_noise)
-
-
-def _digits(rows: int) -> DataSpec:
-    return DataSpec(dataset="digits", train_size=rows)
-
-
-def _adam(rate: float) -> TrainSpec:
-    return TrainSpec(optimizer="adam", learning_rate=rate, steps=LENGTH, batch_size=32)
-
-
-SETTING = (
-    Task("digits", DataSpec(dataset="digits", train_size=400), _mlp(32), _sgd(0.02), 400),
-    Task("wine", DataSpec(dataset="wine"), _mlp(16, 16), _sgd(0.02), 110),
-    Task("iris", DataSpec(dataset="iris"), _mlp(8, 8), _sgd(0.02), 90),
-    Task(
-        "regression cycles",
-        DataSpec(dataset="teacher_regression", generated_rows=400),
-        _mlp(16),
-        _sgd(0.01),
-        250,
-        "cycles",
-    ),
-    Task(
-        "digits noisy",
-        DataSpec(dataset="digits", train_size=150, label_noise=0.4),
-        _mlp(64),
-        _adam(0.01),
-        150,
-        "noisy",
-    ),
-    Task(
-        "regression noisy",
-        DataSpec(dataset="teacher_regression", generated_rows=200, outliers=0.1),
-        _mlp(64),
-        _adam(0.01),
-        100,
-        "noisy",
-    ),
-)
-REPORTED = (
-    Task(
-        "mnist1d",
-        DataSpec(dataset="mnist1d", generated_rows=700),
-        ModelSpec(hidden=(32, 32), activation="tanh"),
-        _sgd(0.02),
-        400,
-    ),
-    Task("breast_cancer", DataSpec(dataset="breast_cancer"), _mlp(24), _adam(0.003), 350),
-    Task("diabetes", DataSpec(dataset="diabetes"), _mlp(32), _sgd(0.01, 0.0), 270),
-    Task(
-        "teacher_regression",
-        DataSpec(dataset="teacher_regression", generated_rows=400),
-        _mlp(16),
-        _adam(0.003),
-        250,
-    ),
-    Task("diabetes cycles", DataSpec(dataset="diabetes"), _mlp(32), _sgd(0.01), 250, "cycles"),
-    Task(
-        "mnist1d noisy",
-        DataSpec(dataset="mnist1d", generated_rows=500, label_noise=0.2),
-        _mlp(64),
-        _adam(0.01),
-        200,
-        "noisy",
-    ),
-    Task("diabetes noisy", DataSpec(dataset="diabetes"), _mlp(64, 64), _adam(0.01), 200, "noisy"),
-)
-
-
-MORE_SETTING = (
-    Task("digits tanh", _digits(600), _mlp(32, 32, activation="tanh"), _adam(0.003), 600, "wide"),
-    Task("digits linear", _digits(500), ModelSpec(model="linear"), _sgd(0.02), 500, "wide"),
-    Task("wine tanh", _of("wine"), _mlp(24, activation="tanh"), _sgd(0.1, 0.0), 110, "wide"),
-    Task("iris adam", _of("iris"), _mlp(8, activation="gelu"), _adam(0.01), 90, "wide"),
-    Task(
-        "regression rmsprop",
-        DataSpec(dataset="teacher_regression", generated_rows=800),
-        _mlp(24),
-        _other("rmsprop", 0.002),
-        500,
-        "wide",
-    ),
-    Task("digits cycles", _digits(300), _mlp(16), _adam(0.005), 300, "wide cycles"),
-    Task("wine cycles", _of("wine", 0.2), _mlp(8), _other("rmsprop", 0.005), 110, "wide cycles"),
-    Task("iris cycles", _of("iris"), _mlp(16), _adam(0.01), 90, "wide cycles"),
-    # A linear model comes to rest on a floor well above zero.
-    Task(
-        "regression linear",
-        DataSpec(dataset="teacher_regression", generated_rows=600, outliers=0.1),
-        ModelSpec(model="linear"),
-        _sgd(0.02),
-        350,
-        "wide",
-    ),
-    Task(
-        "digits floor",
-        DataSpec(dataset="digits", train_size=800, label_noise=0.4),
-        ModelSpec(model="linear"),
-        _sgd(0.01),
-        800,
-        "wide",
-    ),
-    Task("wine floor", _of("wine", 0.3), ModelSpec(model="linear"), _sgd(0.02), 110, "wide"),
-    Task("iris noisy", _of("iris", 0.3), _mlp(64, 64), _adam(0.01), 90, "wide noisy"),
-    Task("wine noisy", _of("wine", 0.3), _mlp(64), _sgd(0.05), 110, "wide noisy"),
-)
-FRESH = (
-    Task(
-        "fresh mnist1d",
-        DataSpec(dataset="mnist1d", generated_rows=1000, data_seed=5),
-        _mlp(48),
-        _adam(0.003),
-        500,
-        "wide",
-        11,
-    ),
-    Task(
-        "fresh cancer",
-        _of("breast_cancer"),
-        _mlp(16, 16, activation="tanh"),
-        _sgd(0.03),
-        350,
-        "wide",
-        12,
-    ),
-    Task(
-        "fresh diabetes",
-        _of("diabetes"),
-        _mlp(24, activation="gelu"),
-        _other("rmsprop", 0.002),
-        270,
-        "wide",
-        13,
-    ),
-    Task(
-        "fresh teacher",
-        DataSpec(dataset="teacher_classification", generated_rows=600, data_seed=5),
-        _mlp(24, 24),
-        _sgd(0.05, 0.0),
-        350,
-        "wide",
-        14,
-    ),
-    Task(
-        "fresh mnist1d linear",
-        DataSpec(dataset="mnist1d", generated_rows=800, data_seed=6),
-        ModelSpec(model="linear"),
-        _sgd(0.02),
-        500,
-        "wide",
-        15,
-    ),
-    Task(
-        "fresh teacher floor",
-        DataSpec(
-            dataset="teacher_classification", generated_rows=900, label_noise=0.3, data_seed=9
-        ),
-        ModelSpec(model="linear"),
-        _adam(0.01),
-        500,
-        "wide",
-        21,
-    ),
-    Task(
-        "fresh cancer cycles",
-        _of("breast_cancer", 0.1),
-        _mlp(8),
-        _adam(0.01),
-        350,
-        "wide cycles",
-        16,
-    ),
-    Task(
-        "fresh mnist1d cycles",
-        DataSpec(dataset="mnist1d", generated_rows=500, data_seed=7),
-        _mlp(24),
-        _other("rmsprop", 0.003),
-        300,
-        "wide cycles",
-        17,
-    ),
-    Task(
-        "fresh teacher cycles",
-        DataSpec(dataset="teacher_classification", generated_rows=400, data_seed=7),
-        _mlp(16),
-        _adam(0.01),
-        250,
-        "wide cycles",
-        18,
-    ),
-    Task(
-        "fresh cancer noisy",
-        _of("breast_cancer", 0.3),
-        _mlp(64),
-        _adam(0.01),
-        200,
-        "wide noisy",
-        19,
-    ),
-    Task(
-        "fresh teacher noisy",
-        DataSpec(
-            dataset="teacher_classification", generated_rows=300, label_noise=0.3, data_seed=8
-        ),
-        _mlp(64, 64),
-        _sgd(0.05),
-        150,
-        "wide noisy",
-        20,
-    ),
-)
+def _drawn(
+    name: str,
+    k: int,
+    rng: np.random.Generator,
+    dataset: str,
+    data: DataSpec,
+    most: int,
+    classes: bool,
+) -> Task:
+    kind = KINDS[k % len(KINDS)]
+    rows = int(most * rng.uniform(0.3, 1.0)) // 2 * 2
+    spoiled = float(rng.choice(SPOILED[kind]))
+    noise = {"label_noise": spoiled} if classes else {"outliers": spoiled / 3}
+    depth = int(rng.choice(DEPTHS[kind]))
+    hidden = tuple(int(rng.choice(WIDTHS[kind])) for _ in range(depth))
+    model = ModelSpec(
+        model="mlp" if depth else "linear",
+        hidden=hidden,
+        activation=str(rng.choice(["relu", "tanh", "gelu", "elu"])),
+    )
+    optimizer = str(rng.choice(list(USUAL)))
+    train = TrainSpec(
+        optimizer=optimizer,
+        learning_rate=float(f"{USUAL[optimizer] * 10 ** rng.uniform(-0.5, 0.5):.2g}"),
+        steps=LENGTH,
+        batch_size=min(int(rng.choice([16, 32, 64])), rows // 2),
+    )
+    if kind == "cycles" and rng.random() < 0.5:
+        train = dataclasses.replace(train, batch_size=rows)
+    cycles = tuple(
+        (int(rng.integers(8, 40)), float(f"{10 ** rng.uniform(0.8, 2.2):.2g}"))
+        for _ in range(CYCLES)
+    )
+    return Task(
+        f"{name} {dataset}",
+        dataclasses.replace(data, train_size=rows, **noise),
+        model,
+        train,
+        rows,
+        kind,
+        cycles,
+        bool(rng.random() < 0.5),
+        int(rng.choice(EVALUATIONS)),
+        int(rng.integers(1000)),
+    )
 
 
 def arms(task: Task) -> tuple[Arm, ...]:
     """What is tried in a task: rates, rates with the whole set as batch, breaks, or cycles."""
-    wide, kind = task.arms.startswith("wide"), task.arms.split()[-1]
     own = task.train.learning_rate
-    scaled = 1.0 if task.train.optimizer in ("sgd", "momentum") else 0.2
-    rates = tuple(
-        Arm.of(f"rate {x:g}", learning_rate=x * own) for x in (WIDE_RATES if wide else RATES)
-    )
-    if kind == "noisy":
+    plain = task.train.optimizer in ("sgd", "momentum", "nesterov")
+    rates = tuple(Arm.of(f"rate {x:g}", learning_rate=x * own) for x in RATES)
+    if task.kind == "noisy":
         return rates
-    if kind == "cycles":
-        periods, high = (WIDE_PERIODS, WIDE_HIGH) if wide else (PERIODS, HIGH)
-        return rates[:2] + tuple(
-            Arm.of(f"cycle {one} {times}", schedule=_cycles(one, times))
-            for one in periods
-            for times in high
-        )
-    full = {"batch_size": task.full, "momentum": 0.0}
-    breaks = WIDE_BREAKS if wide else BREAKS
-    return (
-        *rates,
-        *(Arm.of(f"break {k}", schedule=one) for k, one in enumerate(breaks)),
-        *(Arm.of(f"full {x:g}", learning_rate=x * scaled * own, **full) for x in FULL),
+    whole = {"batch_size": task.full, "momentum": 0.0} if plain else {"batch_size": task.full}
+    scaled = own if plain else 0.2 * own
+    times = FULL if task.kind == "rates" else HIGH
+    full = tuple(Arm.of(f"full {x:g}", learning_rate=x * scaled, **whole) for x in times)
+    if task.kind == "rates":
+        return (*rates, *(Arm.of(f"break {k}", schedule=one) for k, one in enumerate(BREAKS)), *full)
+    cycles = tuple(
+        Arm.of(f"cycle {period} {high:g} {k}", schedule=_cycles(period, high, task.square))
+        for k, (period, high) in enumerate(task.cycles)
     )
+    return (*rates[:2], *cycles, *full)
 
 
-def _cycles(period: int, high: float) -> str:
-    """A rate that is high in every second half of a period."""
+def _cycles(period: int, high: float, square: bool) -> str:
+    """A rate that goes up and down, in every period alike, until a little after the longest cut."""
     turns = range(0, LENGTH // 9, period)
-    return ",".join(f"{k}:0.3,{k + period // 2}:{high}" for k in turns)
+    if square:
+        return ",".join(f"{k}:{LOW},{k + period // 2}:{high:g}" for k in turns)
+    up = [LOW * (high / LOW) ** (2 * min(c, CORNERS - c) / CORNERS) for c in range(CORNERS)]
+    told: dict[int, float] = {}
+    for k in turns:
+        told |= {k + round(c * period / CORNERS): rate for c, rate in enumerate(up)}
+    return ",".join(f"{step}:{rate:.3g}" for step, rate in told.items())
