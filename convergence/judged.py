@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import textwrap
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from convergence.logs import Curve
 from convergence.reporting import tables
 
 SHORTEST = 12  # columns of a curve's name
+DETAIL = 30  # columns of what is told last; an interval that needs more is left to the page
+RUN, TAG = 8, 6  # columns of a run and of its tag, at least, where a name is shortened
 _GAP = "  "
 
 
@@ -136,16 +139,19 @@ def _few(names: Sequence[str], most: int = 8) -> str:
 
 def table(found: Found) -> str:
     """One line a curve, at most 80 columns wide, then what is odd about some."""
-    told = [(one.judgement.verdict, tables.number(one.judgement.last)) for one in found.curves]
-    ends = [detail(one.judgement) for one in found.curves]
-    fixed = 3 * len(_GAP) + max(map(len, ends), default=0)
-    fixed += max(len("last"), *(len(last) for _, last in told)) if told else 0
-    fixed += max(len("verdict"), *(len(verdict) for verdict, _ in told)) if told else 0
+    told = [
+        (one.judgement.verdict, sure(one.judgement), tables.number(one.judgement.last))
+        for one in found.curves
+    ]
+    ends = [_short(detail(one.judgement)) for one in found.curves]
+    heads = ("verdict", "sure", "last")
+    fixed = 4 * len(_GAP) + max(map(len, ends), default=0)
+    fixed += sum(max(map(len, column)) for column in zip(heads, *told))
     room = max(tables.WIDTH - fixed, SHORTEST)
     rows = [
         (shortened(one.name, room), *pair, end) for one, pair, end in zip(found.curves, told, ends)
     ]
-    text = tables.text(rows, ["curve", "verdict", "last", "limit, gain or step"])
+    text = tables.text(rows, ["curve", *heads, "limit, gain or step"])
     odd = [
         textwrap.fill(
             f"{tables.clean(one.name)}: {'; '.join(one.judgement.warnings)}.",
@@ -158,10 +164,32 @@ def table(found: Found) -> str:
     return "\n".join([text, *([""] if odd else []), *odd])
 
 
+def sure(said: Judgement) -> str:
+    """The chance of a verdict, in per cent; a dash where it cannot be told."""
+    if math.isnan(said.chance):
+        return "–"
+    return f"{min(100 * said.chance, 99):.0f} %" if said.chances else "100 %"
+
+
 def shortened(name: str, room: int) -> str:
-    """A name that fits: its middle is left out, for runs differ at both ends."""
+    """A name that fits: of a run and of a tag the middle is left out, for both differ at the ends.
+
+    >>> shortened("sweep/width_64/seed_3 · train/loss", 24)
+    'swee…seed_3 · train/loss'
+    """
     name = tables.clean(name)
     if tables.columns(name) <= room:
+        return name
+    run, dot, tag = name.rpartition(" · ")
+    tag_room = min(len(tag), room - len(dot) - min(len(run), RUN))
+    if not dot or tag_room < TAG:
+        return _cut(name, room)
+    tag = _cut(tag, tag_room)
+    return _cut(run, room - len(dot) - len(tag)) + dot + tag
+
+
+def _cut(name: str, room: int) -> str:
+    if len(name) <= room:
         return name
     tail = room * 3 // 5
     return f"{name[: room - tail - 1]}…{name[len(name) - tail :]}"
@@ -175,9 +203,16 @@ def detail(said: Judgement) -> str:
         return f"best at step {tables.number(said.best_step, 6)}"
     if said.verdict == says.IMPROVING:
         return f"gain {_range(said.gain)}"
+    if said.verdict == says.OSCILLATING:
+        every = f" every {tables.number(said.period)}" if math.isfinite(said.period) else ""
+        return f"±{tables.number(said.amplitude)}{every}"
     if said.limit:
         return f"limit {_range(said.limit)}"
     return f"{said.points} point{'' if said.points == 1 else 's'}"
+
+
+def _short(told: str) -> str:
+    return told if len(told) <= DETAIL else f"{told.partition(' [')[0]} […]"
 
 
 def _range(value: Range) -> str:

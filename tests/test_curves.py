@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers import curve_weights
 from helpers.curve_shapes import shape
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -21,12 +23,14 @@ from convergence.analysis.curves import (
     extrapolate,
     judge,
     judge_together,
+    saying,
+    weighing,
 )
 from convergence.analysis.curves import judgement as says
 from convergence.analysis.curves.features import abruptness
 from convergence.analysis.curves.judging import measured
 from convergence.analysis.curves.series import in_order, prepare
-from convergence.analysis.curves.weighing import WEIGHTS, weigh
+from convergence.analysis.curves.weighing import trees, weigh
 
 STEPS = np.arange(1, 601)
 X = STEPS / STEPS[-1]
@@ -63,6 +67,14 @@ def test_a_rise_is_over_training_only_where_the_curve_is_held_out() -> None:
     assert told.best_step is not None
     assert 100 < told.best_step < 320
     assert said(rising).verdict != says.OVERTRAINED
+
+
+def test_of_an_oscillation_amplitude_and_period_are_told() -> None:
+    told = said(noisy(PLAIN[says.OSCILLATING]))
+    assert told.amplitude == pytest.approx(0.2, rel=0.2)
+    assert told.period == pytest.approx(600 * 2 * np.pi / 60, rel=0.1)
+    assert "every 6" in told.sentence
+    assert math.isnan(said(noisy(PLAIN[says.CONVERGED])).period)
 
 
 def test_a_score_is_judged_as_its_mirror_image_and_told_in_its_own_direction() -> None:
@@ -128,24 +140,114 @@ def test_beside_a_better_run_of_the_same_start_a_resting_one_is_stuck() -> None:
     assert other[1].verdict == says.CONVERGED  # another loss altogether
 
 
-def test_among_curves_of_which_none_ends_lower_odds_alone_call_none_stuck() -> None:
-    odds = dataclasses.replace(said(noisy(0.3 + FALL)), verdict=says.STUCK, by_odds=True)
-    assert [one.verdict for one in beside([odds] * 4, "loss")] == [says.CONVERGED] * 4
-    assert [one.verdict for one in beside([odds] * 2, "loss")] == [says.STUCK] * 2
-    plain = dataclasses.replace(odds, by_odds=False)
-    assert [one.verdict for one in beside([plain] * 4, "loss")] == [says.STUCK] * 4
+def doubtful(count: int, chances: dict[str, float], **changes: Any) -> list[Judgement]:
+    """Judgements of like curves at rest, so weighed."""
+    verdict = max(chances, key=lambda name: chances[name])
+    chances = dict.fromkeys(VERDICTS[:-1], 0.0) | chances
+    one = dataclasses.replace(said(noisy(0.3 + FALL)), verdict=verdict, chances=chances, **changes)
+    return [dataclasses.replace(one) for _ in range(count)]
 
 
-def test_what_is_weighed_is_finite_and_has_weights_and_the_chances_add_up() -> None:
-    for truth in (says.CONVERGED, says.IMPROVING, says.STUCK):
-        found = measured(STEPS, noisy(PLAIN[truth]), kind="loss", rng=np.random.default_rng(0))
-        assert found is not None
-        assert {"", *found} == set(WEIGHTS)
-        assert np.isfinite(list(found.values())).all()
-        chances = weigh(found)
-        assert sum(chances.values()) == pytest.approx(1)
-        if truth != says.CONVERGED:  # of a floor above zero the odds alone say little
-            assert max(chances, key=lambda name: chances[name]) == truth
+def test_among_curves_of_which_none_ends_lower_none_is_stuck() -> None:
+    chances = {says.STUCK: 0.6, says.CONVERGED: 0.3, says.IMPROVING: 0.1}
+    many, two = beside(doubtful(4, chances), "loss"), beside(doubtful(2, chances), "loss")
+    assert [one.verdict for one in many] == [says.CONVERGED] * 4
+    assert "as low as any of the 3" in many[0].sentence
+    assert [one.verdict for one in two] == [says.STUCK] * 2
+    assert math.fsum(many[0].chances.values()) == pytest.approx(1)
+
+
+def test_a_fall_that_is_small_beside_others_is_none_and_one_that_is_large_is_one() -> None:
+    falls = {says.IMPROVING: 0.6, says.NOT_LEARNING: 0.4}
+    (large,) = doubtful(1, falls, start=1.0, last=0.1, descent=0.9)
+    (small,) = doubtful(1, falls, start=1.0, last=0.99, descent=0.01)
+    assert [one.verdict for one in beside([large, small], "loss")] == [
+        says.IMPROVING,
+        says.NOT_LEARNING,
+    ]
+    (unsure,) = doubtful(1, {says.IMPROVING: 0.4, says.NOT_LEARNING: 0.6})
+    told = beside([large, dataclasses.replace(unsure, start=1.0, last=0.5, descent=0.5)], "loss")
+    assert told[1].verdict == says.IMPROVING
+    assert "ten times the length" in told[1].sentence
+
+
+def test_scores_are_compared_upwards() -> None:
+    chances = {says.CONVERGED: 0.9, says.STUCK: 0.1}
+    (high,) = doubtful(1, chances, start=0.1, last=0.9, descent=0.8)
+    (low,) = doubtful(1, chances, start=0.1, last=0.6, descent=0.5)
+    assert [one.verdict for one in beside([high, low], "score")] == [says.CONVERGED, says.STUCK]
+    assert [one.verdict for one in beside([high, low], "loss")][1] == says.CONVERGED
+
+
+@pytest.mark.parametrize("truth", PLAIN)
+def test_what_is_weighed_is_finite_and_has_trees_and_the_chances_add_up(truth: str) -> None:
+    values = noisy(PLAIN[truth])
+    found = measured(STEPS, values, kind="loss", rng=np.random.default_rng(0))
+    assert found is not None
+    assert tuple(found) == trees().measures
+    assert np.isfinite(list(found.values())).all()
+    chances = weigh(found)
+    assert set(chances) == set(VERDICTS) - {says.UNKNOWN}
+    assert sum(chances.values()) == pytest.approx(1)
+    assert max(chances, key=lambda name: chances[name]) == truth
+
+
+def test_a_scale_changes_no_measure() -> None:
+    values = noisy(PLAIN[says.CONVERGED])
+    first, second = (
+        measured(STEPS, scale * values, kind="loss", rng=np.random.default_rng(0))
+        for scale in (1.0, 1e3)
+    )
+    assert first is not None
+    assert second == pytest.approx(first, abs=1e-6)
+
+
+def test_every_path_through_the_trees_ends_in_a_leaf() -> None:
+    held = trees()
+    node = np.arange(len(held.feature))
+    leaf = held.left == node
+    assert np.array_equal(leaf, held.right == node)
+    assert (held.left[~leaf] > node[~leaf]).all()
+    assert (held.right[~leaf] > node[~leaf]).all()
+    assert held.right.max() < len(node)
+    assert held.feature.max() < len(held.measures)
+    assert np.isfinite(held.value).all()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_trees_that_are_written_say_what_those_say_that_were_grown(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    cases = [shape(truth, rng) for truth in VERDICTS[:-1] for _ in range(5)]
+    table = curve_weights.rows(cases, "made", 0)
+    curve_weights.written(table, tmp_path / "trees.npz")  # compares them
+    held = weighing.trees(tmp_path / "trees.npz")
+    assert set(held.verdicts) <= set(VERDICTS)
+    right = [
+        max(chances, key=lambda name: chances[name]) == row.truth
+        for row in table
+        for chances in [held.chances(row.measures)]
+    ]
+    assert np.mean(right) > 0.5
+
+
+def test_a_thinner_curve_keeps_its_end_and_its_means() -> None:
+    rng = np.random.default_rng(3)
+    case = shape(says.CONVERGED, rng)
+    steps = np.arange(1000.0)
+    plain = dataclasses.replace(case, steps=steps, values=steps.copy())
+    for _ in range(8):
+        thin = curve_weights.thinner(plain, rng)
+        every = thin.steps[1] - thin.steps[0]
+        assert thin.steps[-1] == 999
+        assert 9 <= len(thin.steps) <= 100
+        assert set(thin.steps - thin.values) in ({0.0}, {(every - 1) / 2})
+
+
+def test_two_verdicts_as_likely_cannot_be_told() -> None:
+    chances = dict.fromkeys(VERDICTS[:-1], 0.1) | {says.IMPROVING: 0.25, says.STUCK: 0.25}
+    told = saying.unknown(dataclasses.replace(said(noisy(0.3 + FALL)), chances=chances))
+    assert told.verdict == says.UNKNOWN
+    assert f"{says.IMPROVING} or {says.STUCK} (chances 0.25 and 0.25)" in told.sentence
 
 
 def test_the_limit_and_the_later_level_are_covered() -> None:

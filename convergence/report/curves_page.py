@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from convergence.analysis.curves import VERDICTS
-from convergence.judged import Found, Judged, detail
+from convergence.judged import Found, Judged, detail, sure
 from convergence.report.exhibits import Table
 from convergence.report.page import shown, template
 from convergence.reporting import files, tables
@@ -58,6 +58,7 @@ def _table(found: Found) -> Table:
         (
             tables.clean(one.name),
             one.judgement.verdict,
+            sure(one.judgement),
             tables.number(one.judgement.last),
             detail(one.judgement),
             one.judgement.sentence,
@@ -66,9 +67,10 @@ def _table(found: Found) -> Table:
     )
     note = (
         "Intervals are of 95 % and of the noise along one curve, with its autocorrelation; not of"
-        " other seeds. Gain: what ten times the length would still bring."
+        " other seeds. Gain: what ten times the length would still bring. Sure: the verdict's"
+        " chance, had all been as likely beforehand."
     )
-    headers = ("curve", "verdict", "last", "limit, gain or step", "why")
+    headers = ("curve", "verdict", "sure", "last", "limit, gain or step", "why")
     return Table("verdicts", "Verdict on each curve", headers, rows, note)
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from convergence.analysis.curves import VERDICTS, Judgement, judge
+from convergence.analysis.curves import VERDICTS, Judgement, beside, judge
 from convergence.reporting import tables
 from convergence.reporting.records import Records
 
@@ -25,20 +25,21 @@ def made(records: Records) -> list[Made]:
     each = max(1, MOST // len(records.arms))
     lengths = records.column("steps")
     rng = np.random.default_rng(0)
-    rows = []
+    arms, said = [], []
     for arm in records.arms[:MOST]:
-        said = []
         for row in records.rows[arm][:each]:
             length = lengths[row]
             inside = steps <= length if np.isfinite(length) else np.ones(len(steps), bool)
             values = curves["loss_mean"][row].astype(np.float64)
             said.append(judge(steps[inside], values[inside], rng=rng))
-        if said:
-            rows.append(_row(arm, said))
+            arms.append(arm)
+    told = beside(said, "loss")
+    rows = [
+        _row(arm, [one for one, of in zip(told, arms) if of == arm]) for arm in dict.fromkeys(arms)
+    ]
     note = (
-        "Each trial's training loss is judged by itself, as by scripts/judge.py; figures are"
-        f" medians over the trials{_few(records, each)}. That another rate would end lower, one"
-        " curve cannot show for sure."
+        "Each trial's training loss is judged beside the others that start alike, as by"
+        f" scripts/judge.py; figures are medians over the trials{_few(records, each)}."
     )
     return [("endings", "Where each arm's training curves ended", HEADERS, rows, note)]
 

@@ -1,11 +1,11 @@
 """Verdicts on curves whose truth is known, and extrapolations, as Markdown tables.
 
-PYTHONPATH=tests python -m helpers.curve_cases [setting|reported|fresh] [--cache=FOLDER]
+PYTHONPATH=tests python -m helpers.curve_cases [--cache=FOLDER] [--uci=FOLDER]
 
-Thresholds of `analysis.curves` were set on the setting cases alone. All parts hold as many made
-curves (other draws) and real runs (other datasets, `curve_tasks`). ``reported`` was looked at twice
-under earlier rules, ``fresh`` once, under these. The real runs take some minutes and are kept in
-the cache folder.
+Half of the curves of each verdict are made, half are of real runs, of datasets that none of the
+setting cases is of (`curve_tasks`; those from which the trees of `analysis.curves` grew). The real
+runs take some minutes and are kept in the cache folder; without the UCI folder those of generated
+datasets alone are judged.
 """
 
 from __future__ import annotations
@@ -16,31 +16,32 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from helpers import curve_runs, curve_tasks
+from helpers import curve_runs
 from helpers.curve_shapes import Case, shape
+from helpers.curve_tasks import reported_tasks
 from scipy.stats import binomtest
 
 from convergence.analysis.curves import VERDICTS, extrapolate, judge, judge_together
 from convergence.analysis.curves import judgement as says
 
 CLASSES = VERDICTS[:-1]
-SEEDS = {"setting": 1, "reported": 3, "fresh": 7}
-COUNTS = {"setting": 80, "reported": 60, "fresh": 80}  # of a class, at most half of them real
-TASKS = {
-    "setting": (*curve_tasks.SETTING, *curve_tasks.MORE_SETTING),
-    "reported": curve_tasks.REPORTED,
-    "fresh": curve_tasks.FRESH,
-}
+SEED = 11
+COUNT = 80  # of a verdict, half of them real
+TASKS = 40
 
 
-def gathered(part: str, count: int, cache: Path | None, real: bool = True) -> list[Case]:
-    """As many cases of each class: up to half of them real runs, the rest made."""
-    rng = np.random.default_rng(SEEDS[part])
-    tasks = TASKS[part] if real else ()
-    found = [case for task in tasks for case in curve_runs.cases(task, cache)]
+def real_cases(cache: Path, uci: Path | None) -> list[Case]:
+    """All cases of the reported tasks."""
+    tasks = reported_tasks(TASKS, SEED, cache / "files", uci)
+    return [case for task in tasks for case in curve_runs.cases(task, cache)]
+
+
+def gathered(real: Sequence[Case], count: int) -> list[Case]:
+    """As many cases of each verdict: up to half of them real losses, the rest made."""
+    rng = np.random.default_rng(SEED)
     cases = []
     for truth in CLASSES:
-        there = [case for case in found if case.truth == truth]
+        there = [case for case in real if case.truth == truth and case.kind != "score"]
         picked = rng.permutation(len(there))[: count // 2]
         mine = [there[k] for k in picked]
         cases += mine + [shape(truth, rng) for _ in range(count - len(mine))]
@@ -68,9 +69,9 @@ def confusion(cases: Sequence[Case], together: bool = False) -> Counter[tuple[st
     return found
 
 
-def verdict_tables(cases: Sequence[Case]) -> Iterator[str]:
-    """The table of verdicts by truth, and its shares."""
-    found = confusion(cases)
+def verdict_tables(cases: Sequence[Case], together: bool) -> Iterator[str]:
+    """The table of verdicts by truth, and its shares; real runs alone or beside others."""
+    found = confusion(cases, together)
     yield "| truth | " + " | ".join(VERDICTS) + " | right | of real runs |"
     yield "| --- " + "| ---: " * (len(VERDICTS) + 2) + "|"
     for truth in CLASSES:
@@ -80,10 +81,6 @@ def verdict_tables(cases: Sequence[Case]) -> Iterator[str]:
         yield f"| {truth} | " + " | ".join([*cells, _share(found[truth, truth, True], real)]) + " |"
     for name, kinds in (("all", (False, True)), ("made", (False,)), ("real", (True,))):
         yield f"\n{name}: {_summary(found, kinds)}"
-    real_cases = [case for case in cases if case.siblings]
-    if real_cases:
-        told = _summary(confusion(real_cases, True), (True,))
-        yield f"\nreal, beside the task's other runs: {told}"
 
 
 def _summary(found: Counter[tuple[str, str, bool]], kinds: Sequence[bool]) -> str:
@@ -145,15 +142,17 @@ def extrapolation_table(cases: Sequence[Case]) -> Iterator[str]:
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", nargs="?", default="reported", choices=tuple(SEEDS))
-    parser.add_argument("--cache", type=Path)
-    parser.add_argument("--count", type=int, default=0, help="cases of a class")
-    parser.add_argument("--made", action="store_true", help="made curves only")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--uci", type=Path, help="the folder of the published UCI splits")
     told = parser.parse_args()
-    cases = gathered(told.part, told.count or COUNTS[told.part], told.cache, not told.made)
-    print(f"**Verdicts, {told.part} cases**\n")
-    for line in verdict_tables(cases):
-        print(line, flush=True)
+    real = real_cases(told.cache, told.uci)
+    cases = gathered(real, COUNT)
+    scores = [case for case in real if case.kind == "score" and case.truth in CLASSES]
+    for title, some in (("losses", cases), ("scores of real runs", scores)):
+        for how, together in (("each alone", False), ("real ones beside their task's", True)):
+            print(f"\n**Verdicts on {title}, {how}**\n")
+            for line in verdict_tables(some, together):
+                print(line, flush=True)
     print("\n**Median relative error of the final level, told from the first half**\n")
     for line in extrapolation_table(cases):
         print(line, flush=True)

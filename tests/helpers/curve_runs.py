@@ -170,10 +170,10 @@ def _truth(steps: np.ndarray, values: np.ndarray, about: About) -> str:
         swings = [_in_step(about.arm, steps, one, until) for one in (values, about.middle)]
         seen = min(swings) > max(SWINGS * descent, _about_neighbours(steps, values, until))
         return says.OSCILLATING if seen else "neither"
-    if about.arm.startswith("full"):  # no batches whose noise could pass for swings
-        if _swing(steps, values, until / 2, until) > SWINGS * descent:
-            lasts = _swing(steps, values, 5 * until, 10 * until) > SWINGS / 2 * descent
-            return says.OSCILLATING if lasts else "neither"
+    whole = about.arm.startswith("full")  # no batches whose noise could pass for swings
+    if whole and _swing(steps, values, until / 2, until) > SWINGS * descent:
+        lasts = _swing(steps, values, 5 * until, 10 * until) > SWINGS / 2 * descent
+        return says.OSCILLATING if lasts else "neither"
     if not np.isfinite(then):
         return "neither"
     improves = now - then > MATTERS * descent

@@ -204,7 +204,9 @@ def _diverged(rng: np.random.Generator, x: np.ndarray) -> Made:
     else:
         clean = np.where(later, level + rng.uniform(1.2, 4) * (x - at) / (1 - at), clean)
     truth = says.DIVERGED if 1 - level > 0.2 or name != "climbs" else "neither"
-    return truth, clean, name, "loss"
+    # A held-out loss that climbs or blows up may be over-trained; one that jumps is not.
+    held_out = name in ("jumps", "not finite") and rng.random() < 0.3
+    return truth, clean, name, "held-out" if held_out else "loss"
 
 
 def _overtrained(rng: np.random.Generator, x: np.ndarray) -> Made:

@@ -1,8 +1,8 @@
 """The tasks of the real runs, drawn at random: which set the rules, and which are only reported.
 
-Both parts are drawn alike – model, optimiser, rate, batch, noise, rows, and what is tried – but from
-other seeds and of other data: the setting tasks of the bundled datasets, the reported ones of those
-in `curve_data`. No task was chosen.
+Both parts are drawn alike – model, optimiser, rate, batch, noise, rows, and what is tried – but
+from other seeds and of other data: the setting tasks of the bundled datasets, the reported ones of
+those in `curve_data`. No task was chosen.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def setting_tasks(count: int, seed: int) -> tuple[Task, ...]:
         return name, told, most, classes
 
     streams = [np.random.default_rng([seed, k]) for k in range(count)]
-    return tuple(_drawn(f"setting {seed} {k}", k, rng, *data(k, rng)) for k, rng in enumerate(streams))
+    return tuple(
+        _drawn(f"setting {seed} {k}", k, rng, *data(k, rng)) for k, rng in enumerate(streams)
+    )
 
 
 def reported_tasks(count: int, seed: int, files: Path, uci: Path | None) -> tuple[Task, ...]:
@@ -169,7 +171,8 @@ def arms(task: Task) -> tuple[Arm, ...]:
     times = FULL if task.kind == "rates" else HIGH
     full = tuple(Arm.of(f"full {x:g}", learning_rate=x * scaled, **whole) for x in times)
     if task.kind == "rates":
-        return (*rates, *(Arm.of(f"break {k}", schedule=one) for k, one in enumerate(BREAKS)), *full)
+        breaks = tuple(Arm.of(f"break {k}", schedule=one) for k, one in enumerate(BREAKS))
+        return (*rates, *breaks, *full)
     cycles = tuple(
         Arm.of(f"cycle {period} {high:g} {k}", schedule=_cycles(period, high, task.square))
         for k, (period, high) in enumerate(task.cycles)

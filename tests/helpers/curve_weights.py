@@ -1,110 +1,202 @@
-"""How the weights of `analysis.curves.weighing` were found: from the setting cases alone.
+"""How the trees of `analysis.curves.weighing` were grown: from the setting cases alone.
 
-PYTHONPATH=tests python -m helpers.curve_weights --cache=FOLDER
+PYTHONPATH=tests python -m helpers.curve_weights --cache=FOLDER [--check]
 
-A multinomial logistic regression on the measures of the setting cases that no other rule decides:
-of every real run of the setting tasks and of 300 made curves a verdict, each verdict and each of
-real and made weighed alike. Prints the weights, and the accuracy on tasks that were left out.
+Boosted trees on what is measured of every real run of the setting tasks, of made curves, and of a
+thinner copy of each (loggers write seldom). Each verdict counts alike, and of it real losses, real
+scores and made curves. With ``--check``, every dataset is left out once, and the verdicts on it by
+trees of the others are counted; without, `trees.npz` is written.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from helpers import curve_runs
-from helpers.curve_cases import TASKS
 from helpers.curve_shapes import Case, shape
-from sklearn.linear_model import LogisticRegression
+from helpers.curve_tasks import Task, setting_tasks
+from sklearn.ensemble import HistGradientBoostingClassifier
 
-from convergence.analysis.curves import judgement as says
+from convergence.analysis.curves import VERDICTS, weighing
 from convergence.analysis.curves.judging import measured
 
-VERDICTS = (says.CONVERGED, says.IMPROVING, says.STUCK)
-MADE, SEED = 300, 901
-STRENGTH = 1.0  # scikit-learn's C, of standardised measures
+CLASSES = VERDICTS[:-1]
+TASKS = (*setting_tasks(56, 1), *setting_tasks(44, 2))
+MADE, SEED, FOLDS = 600, 901, 5
+THIN = (10, 80)  # points of a thinner copy, at least and at most
+HEAVIEST = 10.0  # times the mean weight
+PARAMS = {
+    "max_iter": 150,
+    "learning_rate": 0.08,
+    "max_leaf_nodes": 8,
+    "min_samples_leaf": 15,
+    "l2_regularization": 3.0,
+    "early_stopping": False,
+    "random_state": 0,
+}
 
 
-def setting(cache: Path | None) -> list[Case]:
-    """Real and made setting cases of the three verdicts."""
-    rng = np.random.default_rng(SEED)
-    found = [case for task in TASKS["setting"] for case in curve_runs.cases(task, cache)]
-    found = [case for case in found if case.truth in VERDICTS]
-    return found + [shape(truth, rng) for truth in VERDICTS for _ in range(MADE)]
+@dataclasses.dataclass(frozen=True, eq=False)
+class Row:
+    """What is measured of a case, and where it is from."""
+
+    truth: str
+    group: str  # left out together: a dataset, or a fifth of the made curves
+    part: str  # loss, score or made
+    measures: dict[str, float]
+    thin: bool
 
 
-def balanced(truth: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Weights [cases] under which each verdict, real and made, counts alike."""
-    weight = np.zeros(len(truth))
-    for one in VERDICTS:
-        for kind in (True, False):
-            mine = (truth == one) & (real == kind)
-            weight[mine] = len(truth) / (2 * len(VERDICTS) * max(int(mine.sum()), 1))
-    return weight
+def thinner(case: Case, rng: np.random.Generator) -> Case:
+    """A curve as a logger leaves it that writes seldom: single points, or means since the last."""
+    points = int(np.exp(rng.uniform(*np.log(THIN))))
+    every = len(case.steps) // points
+    if every < 2:
+        return case
+    kept = slice(len(case.steps) % every, None)
+    steps = case.steps[kept].reshape(-1, every)
+    values = case.values[kept].reshape(-1, every)
+    mean = rng.random() < 0.5
+    return dataclasses.replace(
+        case, steps=steps[:, -1], values=values.mean(axis=1) if mean else values[:, -1]
+    )
 
 
-class Fitted:
-    """Weights of raw measures, from a regression on standardised ones."""
+def rows(cases: Sequence[Case], group: str, seed: int) -> list[Row]:
+    """The measures of cases and of their thinner copies, of those that must be weighed."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for case in cases:
+        if case.truth not in CLASSES:
+            continue
+        real = case.source.startswith("real")
+        part = "made" if not real else "score" if case.kind == "score" else "loss"
+        thin = thinner(case, rng)
+        for one in (case, thin) if thin is not case else (case,):
+            told = measured(one.steps, one.values, kind=case.kind, rng=rng)
+            if told is not None:
+                found.append(Row(case.truth, group, part, told, one is thin))
+    return found
 
-    def __init__(self, measures: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> None:
-        middle, scale = measures.mean(axis=0), measures.std(axis=0) + 1e-9
-        model = LogisticRegression(C=STRENGTH, max_iter=5000)
-        model.fit((measures - middle) / scale, truth, sample_weight=weight)
-        order = [list(model.classes_).index(one) for one in VERDICTS]
-        self.weights = (model.coef_ / scale)[order]
-        self.bias = model.intercept_[order] - self.weights @ middle
 
-    def verdicts(self, measures: np.ndarray) -> np.ndarray:
-        """[cases] verdicts."""
-        return np.array(VERDICTS)[np.argmax(measures @ self.weights.T + self.bias, axis=1)]
+def of_task(task: Task, cache: Path | None) -> list[Row]:
+    """The rows of a task's runs."""
+    return rows(curve_runs.cases(task, cache), task.data.dataset, task.seed)
 
 
-def left_out(
-    measures: np.ndarray, truth: np.ndarray, real: np.ndarray, groups: np.ndarray
-) -> np.ndarray:
-    """[cases] verdicts by weights from the cases of all other groups."""
-    weight = balanced(truth, real)
-    told = np.empty(len(truth), object)
-    for group in np.unique(groups):
-        out = groups == group
-        told[out] = Fitted(measures[~out], truth[~out], weight[~out]).verdicts(measures[out])
-    return told
+def of_made(fold: int) -> list[Row]:
+    """The rows of a fifth of the made curves."""
+    rng = np.random.default_rng([SEED, fold])
+    cases = [shape(truth, rng) for truth in CLASSES for _ in range(MADE // FOLDS)]
+    return rows(cases, f"made {fold}", fold)
+
+
+def setting(cache: Path | None, jobs: int) -> list[Row]:
+    """All rows."""
+    with ProcessPoolExecutor(jobs) as pool:
+        made = pool.map(of_made, range(FOLDS))
+        real = pool.map(of_task, TASKS, [cache] * len(TASKS))
+        return [row for some in (*real, *made) for row in some]
+
+
+def balanced(table: Sequence[Row]) -> np.ndarray:
+    """[rows] weights under which each verdict counts alike, and each part of it."""
+    keys = [(row.truth, row.part) for row in table]
+    counts = {key: keys.count(key) for key in set(keys)}
+    weight = np.array([1 / counts[key] for key in keys])
+    return np.minimum(weight / weight.mean(), HEAVIEST)
+
+
+def matrix(table: Sequence[Row]) -> np.ndarray:
+    """float32[rows, measures]."""
+    return np.array([list(row.measures.values()) for row in table], np.float32)
+
+
+def grown(table: Sequence[Row]) -> HistGradientBoostingClassifier:
+    """The trees of some rows."""
+    x = matrix(table)
+    model = HistGradientBoostingClassifier(**PARAMS)
+    return model.fit(x, [row.truth for row in table], sample_weight=balanced(table))
+
+
+def written(table: Sequence[Row], path: Path) -> None:
+    """Grows the trees and writes them; they say what scikit-learn's do."""
+    model = grown(table)
+    fields: dict[str, list[np.ndarray]] = {name: [] for name in ("feature_idx", "num_threshold")}
+    left, right, value, roots, start, depth = [], [], [], [], 0, 0
+    for trees in model._predictors:
+        roots.append([])
+        for tree in trees:
+            nodes = tree.nodes
+            leaf, own = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
+            for name, held in fields.items():
+                held.append(nodes[name])
+            left.append(start + np.where(leaf, own, nodes["left"]))
+            right.append(start + np.where(leaf, own, nodes["right"]))
+            value.append(nodes["value"])
+            roots[-1].append(start)
+            start, depth = start + len(nodes), max(depth, int(nodes["depth"].max()))
+    names = list(table[0].measures)
+    np.savez_compressed(
+        path,
+        measures=np.array(names),
+        verdicts=np.array(model.classes_.tolist()),
+        base=model._baseline_prediction.ravel(),
+        roots=np.array(roots, np.int32),
+        feature=np.concatenate(fields["feature_idx"]).astype(np.int16),
+        threshold=np.concatenate(fields["num_threshold"]).astype(np.float32),
+        left=np.concatenate(left).astype(np.int32),
+        right=np.concatenate(right).astype(np.int32),
+        value=np.concatenate(value).astype(np.float32),
+        depth=np.array(depth),
+    )
+    told = weighing.trees(path)
+    some = table[:: max(len(table) // 200, 1)]
+    x = matrix(some)
+    mine = np.array([[told.chances(row.measures)[name] for name in model.classes_] for row in some])
+    np.testing.assert_allclose(mine, model.predict_proba(x), atol=1e-3)
+    print(f"{len(table)} rows, {len(names)} measures, {start} nodes, {path.stat().st_size} bytes")
+
+
+def checked(table: Sequence[Row]) -> Iterator[str]:
+    """Shares of right verdicts on datasets that were left out, by part."""
+    truth = np.array([row.truth for row in table])
+    told = np.empty(len(table), object)
+    for group in dict.fromkeys(row.group for row in table):
+        out = np.array([row.group == group for row in table])
+        model = grown([row for row in table if row.group != group])
+        told[out] = model.predict(matrix([row for row in table if row.group == group]))
+    for thin in (False, True):
+        for part in ("loss", "score", "made"):
+            mine = np.array([row.part == part and row.thin == thin for row in table])
+            shares = {
+                name: np.mean(told[mine & (truth == name)] == name)
+                for name in CLASSES
+                if (mine & (truth == name)).any()
+            }
+            cells = ", ".join(f"{name} {share:.3f}" for name, share in shares.items())
+            size = "thinner copies" if thin else "as they are"
+            yield f"{part}, {size}: {np.mean(list(shares.values())):.3f} ({cells})"
 
 
 def main() -> None:
-    """Prints the weights."""
+    """Grows and writes the trees, or checks them."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--cache", type=Path)
-    cases = setting(parser.parse_args().cache)
-    rng = np.random.default_rng(0)
-    rows = [measured(case.steps, case.values, kind=case.kind, rng=rng) for case in cases]
-    kept = [(case, row) for case, row in zip(cases, rows) if row]
-    names = list(kept[0][1])
-    table = np.array([[row[name] for name in names] for _, row in kept])
-    truth = np.array([case.truth for case, _ in kept])
-    real = np.array([case.source.startswith("real") for case, _ in kept])
-    groups = np.array(
-        [
-            case.source.split(",")[0] if is_real else f"made {k % 5}"
-            for k, ((case, _), is_real) in enumerate(zip(kept, real))
-        ]
-    )
-    told = left_out(table, truth, real, groups)
-    for kind, name in ((True, "real"), (False, "made")):
-        for one in VERDICTS:
-            mine = (truth == one) & (real == kind)
-            print(f"# {name}, {one}: {np.mean(told[mine] == one):.3f} of {mine.sum()}")
-    fitted = Fitted(table, truth, balanced(truth, real))
-    _printed(names, fitted)
-
-
-def _printed(names: Sequence[str], fitted: Fitted) -> None:
-    print("WEIGHTS = {")
-    for name, column in zip(("", *names), np.column_stack([fitted.bias, fitted.weights]).T):
-        print(f'    "{name}": ({", ".join(f"{one:.3f}" for one in column)}),')
-    print("}")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--check", action="store_true")
+    told = parser.parse_args()
+    table = setting(told.cache, told.jobs)
+    if told.check:
+        for line in checked(table):
+            print(line, flush=True)
+    else:
+        written(table, weighing.FILE)
 
 
 if __name__ == "__main__":

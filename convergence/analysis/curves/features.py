@@ -1,4 +1,4 @@
-"""What can be measured of a curve: its levels, how it swings, and where its plunge ends."""
+"""What can be measured of a curve: its levels, its trend, and where its plunge ends."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from convergence.analysis.curves.series import Series, running
 
 HEAD = 3  # points whose median is where a curve starts
 SURELY = 4.0  # standard deviations of a point
-CHANCE = 2.6  # standard errors of an autocorrelation: what mere noise reaches somewhere
 DEEP = (0.04, 0.02, 0.01, 0.005)  # of a descent: levels near its end
 FAR = 5.0  # times
 TAIL = 0.1  # of the points: where it ends
-TROUGH = 0.2  # autocorrelation below minus this at half a period
-CYCLES = 2.5  # fewest of a swing in the part looked at
 KNEE_POINTS = 200
 
 
@@ -80,54 +77,6 @@ def levels(series: Series) -> Levels:
         error * (math.sqrt(2.0) + 0.5 * sought),
         jump,
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class Swing:
-    """How the later part of a curve swings about its trend.
-
-    Attributes:
-        amplitude: of the regular swing, in the curve's unit.
-        regularity: autocorrelation of the residuals one period apart; 0 where there is no period.
-        chance: what mere noise of this length would reach.
-        period: steps of one swing.
-    """
-
-    amplitude: float = 0.0
-    regularity: float = 0.0
-    chance: float = 1.0
-    period: float = math.nan
-
-
-def swing(series: Series) -> Swing:
-    """The regular swing of the later part, from the autocorrelation of its residuals.
-
-    Of a swing the autocorrelation falls clearly below 0 at half a period and rises again at a
-    whole one; that of noise, however correlated, does not.
-    """
-    n = len(series.calm) * 3 // 5
-    late, steps = series.calm[-n:], series.steps[-n:]
-    if n < 9 or np.ptp(late) <= 0:
-        return Swing()
-    even = np.linspace(steps[0], steps[-1], n)
-    at = np.linspace(-1, 1, n)
-    level = np.interp(even, steps, late)
-    rest = level - np.polyval(np.polyfit(at, level, 3), at)
-    spectrum = np.abs(np.fft.rfft(rest, 2 * n)) ** 2
-    lags = int(n / CYCLES)
-    counts = n - np.arange(lags + 1)
-    pairs = np.fft.irfft(spectrum)[: lags + 1] / counts
-    if pairs[0] <= 0 or lags < 2:
-        return Swing()
-    like = pairs / pairs[0]
-    below = np.flatnonzero(like < -TROUGH)
-    if not len(below):
-        return Swing()
-    peak = int(below[0]) + int(np.argmax(like[below[0] :]))
-    regular = max(float(like[peak]), 0.0)
-    apart = float((even[-1] - even[0]) / (n - 1))
-    chance = CHANCE / math.sqrt(n - peak)
-    return Swing(math.sqrt(2 * pairs[0] * max(regular, 0.0)), regular, chance, peak * apart)
 
 
 def trend(series: Series) -> float:

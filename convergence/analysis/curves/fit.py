@@ -71,13 +71,16 @@ def bins(series: Series, count: int = BINS) -> tuple[np.ndarray, np.ndarray, np.
     )
 
 
-def fit(series: Series, rng: np.random.Generator, floor: float = -np.inf) -> Fit | None:
+def fit(
+    series: Series, rng: np.random.Generator, floor: float = -np.inf, draws: int = DRAWS
+) -> Fit | None:
     """The law that the later part of the curve follows; None where there are too few points.
 
     Args:
         series: of at least `FEWEST` points.
         rng: for the redraws.
         floor: no limit lies below it.
+        draws: how many fits to the curve with new noise.
     """
     at, means, sizes = bins(series)
     if len(at) < FEWEST:
@@ -90,7 +93,7 @@ def fit(series: Series, rng: np.random.Generator, floor: float = -np.inf) -> Fit
         starts = [max(start, top) for start in starts]
     best: Fit | None = None
     for first in dict.fromkeys(max(start, 0) for start in starts):
-        found = _of_part(at[first:], means[first:], error[first:], rng, floor)
+        found = _of_part(at[first:], means[first:], error[first:], rng, floor, draws)
         if best is None or found.scatter < best.scatter / BETTER:
             best = found
         if best.scatter < FITS:
@@ -99,7 +102,12 @@ def fit(series: Series, rng: np.random.Generator, floor: float = -np.inf) -> Fit
 
 
 def _of_part(
-    at: np.ndarray, means: np.ndarray, error: np.ndarray, rng: np.random.Generator, floor: float
+    at: np.ndarray,
+    means: np.ndarray,
+    error: np.ndarray,
+    rng: np.random.Generator,
+    floor: float,
+    draws: int,
 ) -> Fit:
     """The laws of a part of the bins.
 
@@ -121,7 +129,7 @@ def _of_part(
     misfits = np.array([max(float(one[3][0]), 0.0) for one in fits])
     scatter = float(np.sqrt(max(misfits.min() / max(len(at) - 3, 1), 1.0)))
     weight = np.exp(-0.5 * (misfits - misfits.min()) / scatter**2)
-    counts = np.round(DRAWS * weight / weight.sum()).astype(int)
+    counts = np.round(draws * weight / weight.sum()).astype(int)
     drawn = []
     for (a, b, at_floor), one, count in zip(kinds, fits, counts):
         if not count:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 Kind = Literal["loss", "held-out", "score"]
@@ -62,7 +63,9 @@ class Judgement:
         slow_from: the step where the slow part begins.
         best_step: of the best level; of noise the best is sought in smoothed values.
         diverged_at: the first step of divergence; None without.
-        by_odds: whether it is called stuck by weighing alone, though no one thing says so.
+        amplitude: of its swings, where it oscillates.
+        period: steps of a swing; NaN where it has no fixed one.
+        chances: of each verdict, where all are as likely beforehand; empty where it is certain.
         warnings: what is odd about the curve.
     """
 
@@ -82,8 +85,17 @@ class Judgement:
     slow_from: Range = Range()
     best_step: float | None = None
     diverged_at: float | None = None
-    by_odds: bool = False
+    amplitude: float = math.nan
+    period: float = math.nan
+    chances: Mapping[str, float] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def chance(self) -> float:
+        """The verdict's, as weighed; 1 where it is certain, NaN where it cannot be told."""
+        if self.verdict == UNKNOWN:
+            return math.nan
+        return self.chances.get(self.verdict, 1.0)
 
     def to_json(self) -> dict[str, Any]:
         """For machines: NaN and infinities are None."""

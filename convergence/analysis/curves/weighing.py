@@ -1,55 +1,73 @@
-"""Whether a curve is at rest, stuck or falling on, from what was measured of it: a logistic model.
+"""How what was measured of a curve speaks for each verdict: trees, boosted one upon the other.
 
-The weights come from the setting cases alone (tests/helpers/curve_weights.py prints them).
+Friedman (2001), "Greedy function approximation: a gradient boosting machine", with softmax loss.
+The trees in ``trees.npz`` were grown on the setting cases alone (tests/helpers/curve_weights.py
+grows them again).
 """
 
 from __future__ import annotations
 
-import math
+import dataclasses
+import functools
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from convergence.analysis.curves import judgement as says
+import numpy as np
 
 UNSURE = 0.4  # the best chance below which it cannot be told
-VERDICTS = (says.CONVERGED, says.IMPROVING, says.STUCK)
-# Of each measure, for each verdict; '' is the bias.
-WEIGHTS: dict[str, tuple[float, float, float]] = {
-    "": (-0.782, 1.253, -0.471),
-    "gains": (-1.352, 2.397, -1.045),
-    "gains twice": (-0.877, 0.121, 0.756),
-    "gain": (-0.223, 0.796, -0.574),
-    "left high": (-3.664, -0.538, 4.203),
-    "floor unknown": (3.097, 0.663, -3.760),
-    "rest": (-1.667, 2.255, -0.588),
-    "slope": (-0.096, 0.878, -0.782),
-    "slope sure": (-0.037, 0.103, -0.066),
-    "late slope": (1.465, -0.779, -0.686),
-    "slope fades": (1.647, -2.205, 0.559),
-    "noise": (-0.948, 0.035, 0.913),
-    "quiet": (-0.353, -0.983, 1.336),
-    "quiet, slope fades": (0.866, -0.083, -0.784),
-    "calmer": (-1.398, 0.285, 1.113),
-    "ends abruptly": (-0.423, 0.015, 0.409),
-    "begins slowly": (0.377, -0.685, 0.308),
-    "held out": (0.858, -0.207, -0.651),
-    "held out, late slope": (-1.593, -0.003, 1.596),
-    "held out, noise": (0.759, -0.192, -0.567),
-    "held out, quiet": (-2.109, -1.201, 3.310),
-    "held out, slope fades": (-0.950, 0.151, 0.799),
-    "held out, calmer": (1.562, 0.650, -2.212),
-}
+FILE = Path(__file__).with_name("trees.npz")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trees:
+    """Trees whose leaves add up to a score of each verdict.
+
+    Attributes:
+        measures: names, in the order that `feature` counts by.
+        verdicts: names.
+        base: [verdicts] scores before any tree.
+        roots: int [rounds, verdicts] the first node of each tree.
+        feature, threshold: [nodes] a node goes left where the measure is at most the threshold.
+        left, right: int [nodes] the next node; a leaf's own.
+        value: [nodes] what a leaf adds.
+        depth: of the deepest tree.
+    """
+
+    measures: tuple[str, ...]
+    verdicts: tuple[str, ...]
+    base: np.ndarray
+    roots: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    value: np.ndarray
+    depth: int
+
+    def chances(self, measures: Mapping[str, float]) -> dict[str, float]:
+        """The chances of the verdicts, where all are as likely beforehand; KeyError without one."""
+        x = np.array([measures[name] for name in self.measures], np.float32)
+        node = self.roots
+        for _ in range(self.depth):
+            node = np.where(
+                x[self.feature[node]] <= self.threshold[node], self.left[node], self.right[node]
+            )
+        scores = self.base + self.value[node].sum(axis=0, dtype=np.float64)
+        shares = np.exp(scores - scores.max())
+        return dict(zip(self.verdicts, (shares / shares.sum()).tolist()))
+
+
+@functools.cache
+def trees(path: Path = FILE) -> Trees:
+    """The trees in a file."""
+    with np.load(path, allow_pickle=False) as held:
+        arrays: dict[str, Any] = {name: held[name] for name in held.files}
+    for name in ("measures", "verdicts"):
+        arrays[name] = tuple(arrays[name].tolist())
+    return Trees(**arrays | {"depth": int(arrays["depth"])})
 
 
 def weigh(measures: Mapping[str, float]) -> dict[str, float]:
-    """The chances of the verdicts, where all three are as likely beforehand.
-
-    Args:
-        measures: of `resting.measures`.
-    """
-    scores = [
-        bias + sum(WEIGHTS[name][k] * value for name, value in measures.items())
-        for k, bias in enumerate(WEIGHTS[""])
-    ]
-    top = max(scores)
-    shares = [math.exp(score - top) for score in scores]
-    return {verdict: share / sum(shares) for verdict, share in zip(VERDICTS, shares)}
+    """The chances of the verdicts from what was measured, of `measuring.measures`."""
+    return trees().chances(measures)

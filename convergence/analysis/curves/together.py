@@ -1,0 +1,104 @@
+"""Curves of one task, each judged in the light of the others.
+
+Whether a curve at rest is stuck, one curve alone hardly shows: that another of its task came lower
+does. And a fall that is small beside the others' is none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from convergence.analysis.curves import judgement as says
+from convergence.analysis.curves import saying
+from convergence.analysis.curves.judgement import Judgement, Kind
+from convergence.analysis.curves.judging import judge
+from convergence.analysis.curves.resting import MATTERS
+from convergence.analysis.curves.weighing import UNSURE
+from convergence.analysis.curves.words import number
+
+ALIKE = 0.15  # of the start level: curves that start so near each other are compared
+RISEN = 0.05  # of the start level: a curve that ends so far above its start says nothing of others
+COMPANY = 3  # other curves, at least, of which none ended lower: then nothing speaks for "stuck"
+NOTHING = 0.02  # of the largest fall: a smaller one is none
+SOMETHING = 0.03  # of the largest fall: a larger one is one
+AGAINST = 0.05  # what remains of a chance that the others speak against
+FALLS = (says.CONVERGED, says.IMPROVING, says.STUCK)
+
+
+def judge_together(
+    curves: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    kind: Kind = "loss",
+    rng: np.random.Generator,
+) -> list[Judgement]:
+    """The verdicts on curves of one task and quantity, each in the light of the others.
+
+    Args:
+        curves: (steps, values) each.
+        kind, rng: as of `judge`.
+    """
+    return beside([judge(*curve, kind=kind, rng=rng) for curve in curves], kind)
+
+
+def beside(alone: Sequence[Judgement], kind: Kind) -> list[Judgement]:
+    """The judgements of curves of one task and quantity, each in the light of the others.
+
+    Only curves that start alike (`ALIKE`) are compared: others may be of another loss.
+    """
+    sign = -1.0 if kind == "score" else 1.0
+    whole = [
+        one
+        for one in alone
+        if one.verdict != says.DIVERGED and sign * (one.last - one.start) <= RISEN * abs(one.start)
+    ]
+    return [_beside(one, whole, sign, kind) for one in alone]
+
+
+def _beside(one: Judgement, whole: Sequence[Judgement], sign: float, kind: Kind) -> Judgement:
+    alike = [
+        x
+        for x in whole
+        if x is not one and abs(x.start - one.start) <= ALIKE * max(abs(one.start), one.descent)
+    ]
+    leading = max(one.chances, key=lambda name: one.chances[name], default=says.UNKNOWN)
+    if not alike or not one.gain or leading not in (*FALLS, says.NOT_LEARNING):
+        return one
+    best = min(sign * x.last for x in alike)
+    fall = sign * (one.start - one.last)
+    beaten = sign * one.last - best > MATTERS * max(fall, 0.0)
+    share = (fall if kind == "loss" else one.descent) / max(
+        fall, *(sign * (x.start - x.last) for x in alike), 1e-300
+    )
+    against = set(FALLS) if share < NOTHING else {says.NOT_LEARNING} if share > SOMETHING else set()
+    if beaten:
+        against.add(says.CONVERGED)
+    elif len(alike) >= COMPANY:
+        against.add(says.STUCK)
+    chances = {
+        name: chance * (AGAINST if name in against else 1.0) for name, chance in one.chances.items()
+    }
+    total = math.fsum(chances.values())
+    now = dataclasses.replace(
+        one, chances={name: chance / total for name, chance in chances.items()}
+    )
+    verdict = max((*FALLS, says.NOT_LEARNING), key=lambda name: chances[name])
+    if verdict == one.verdict:
+        return now
+    if now.chances[verdict] < UNSURE:
+        return saying.unknown(now)
+    if verdict == says.IMPROVING:
+        return saying.improving(now)
+    there = number(one.last)
+    why = f"It came to rest at {there}, as low as any of the {len(alike)} that start alike."
+    if verdict == says.STUCK:
+        why = f"It came to rest at {there} where another that starts alike reached"
+        why = f"{why} {number(sign * best)}."
+    elif verdict == says.NOT_LEARNING:
+        why = f"It falls by {100 * share:.1f} % of what another does that starts alike."
+    elif beaten:
+        why = f"It came to rest at {there}."
+    return dataclasses.replace(now, verdict=verdict, sentence=why)
