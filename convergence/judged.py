@@ -91,8 +91,7 @@ def judge_paths(
         guessed = sorted({c.tag for _, c in curves if logs.higher_is_better(c.tag)})
         if guessed:
             notes.append(f"Taken as better when higher, by name: {_few(guessed)}.")
-    rng = np.random.default_rng(seed)
-    judged = [_judged(name, curve, higher, held_out, rng) for name, curve in curves]
+    judged = [_judged(name, curve, higher, held_out, seed) for name, curve in curves]
     return Found(tuple(judged if alone else _together(judged)), tuple(notes))
 
 
@@ -121,13 +120,14 @@ def _judged(
     curve: Curve,
     higher: Sequence[str] | None,
     held_out: Sequence[str],
-    rng: np.random.Generator,
+    seed: int,
 ) -> Judged:
     up = logs.higher_is_better(curve.tag) if higher is None else curve.tag in higher
     if curve.tag in held_out:
         curve = dataclasses.replace(curve, held_out=True)
     kind = logs.kind_of(curve, up)
-    one = judge(curve.steps, curve.values, kind=kind, rng=rng)
+    # A generator for each, or its verdict would depend on what else was asked for.
+    one = judge(curve.steps, curve.values, kind=kind, rng=np.random.default_rng(seed))
     told = dataclasses.replace(one, warnings=(*curve.warnings, *one.warnings))
     return Judged(name, curve, kind, told)
 

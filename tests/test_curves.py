@@ -69,6 +69,48 @@ def test_a_rise_is_over_training_only_where_the_curve_is_held_out() -> None:
     assert said(rising).verdict != says.OVERTRAINED
 
 
+def said_score(truth: str) -> Judgement:
+    clean = {
+        says.DIVERGED: np.where(X > 0.7, 1.2, FALL),  # collapses
+        says.STUCK: np.exp(-6 * np.minimum(X, 0.1)),  # is broken off
+    }.get(truth, PLAIN[truth])
+    return said(1 - noisy(clean, 0.004) / 5, kind="score")
+
+
+@pytest.mark.parametrize("truth", PLAIN)
+def test_of_a_score_levels_are_its_own_and_no_fall_is_praised(truth: str) -> None:
+    told = said_score(truth)
+    assert told.verdict == truth
+    assert "near -" not in told.sentence
+    assert "for -" not in told.sentence
+    assert "at -" not in told.sentence
+    assert "has fallen" not in told.sentence
+    if truth == says.CONVERGED:
+        assert told.sentence.startswith(f"Settled near {told.last:.3g}")
+    if truth == says.DIVERGED:
+        assert told.sentence.startswith("It falls from ")
+
+
+def test_a_loss_that_only_rises_was_never_over_trained() -> None:
+    told = said(noisy(1 + 0.5 * X), kind="held-out")
+    assert told.verdict != says.OVERTRAINED
+    assert told.chances[says.OVERTRAINED] == 0
+
+
+def test_what_never_swings_does_not_oscillate() -> None:
+    for points in (5, 6, 8, 10, 14):
+        steps = np.arange(points)
+        told = said(0.5 + (1 + 30 * steps / points) ** -0.5, steps)
+        assert told.verdict != says.OSCILLATING
+
+
+def test_runs_of_other_lengths_are_no_company() -> None:
+    long, short = noisy(PLAIN[says.IMPROVING]), noisy(PLAIN[says.IMPROVING])[:100]
+    curves = [(STEPS, long), (STEPS[:100], short)]
+    alone = [said(values, steps) for steps, values in curves]
+    assert beside(alone, "loss") == alone
+
+
 def test_of_an_oscillation_amplitude_and_period_are_told() -> None:
     told = said(noisy(PLAIN[says.OSCILLATING]))
     assert told.amplitude == pytest.approx(0.2, rel=0.2)
@@ -152,7 +194,7 @@ def test_among_curves_of_which_none_ends_lower_none_is_stuck() -> None:
     chances = {says.STUCK: 0.6, says.CONVERGED: 0.3, says.IMPROVING: 0.1}
     many, two = beside(doubtful(4, chances), "loss"), beside(doubtful(2, chances), "loss")
     assert [one.verdict for one in many] == [says.CONVERGED] * 4
-    assert "as low as any of the 3" in many[0].sentence
+    assert "as good as any of the 3" in many[0].sentence
     assert [one.verdict for one in two] == [says.STUCK] * 2
     assert math.fsum(many[0].chances.values()) == pytest.approx(1)
 
@@ -192,24 +234,30 @@ def test_what_is_weighed_is_finite_and_has_trees_and_the_chances_add_up(truth: s
     assert max(chances, key=lambda name: chances[name]) == truth
 
 
-def test_a_scale_changes_no_measure() -> None:
+@pytest.mark.parametrize("scale", [1e3, 1e-13, 1e30])
+def test_a_scale_changes_no_measure(scale: float) -> None:
     values = noisy(PLAIN[says.CONVERGED])
     first, second = (
-        measured(STEPS, scale * values, kind="loss", rng=np.random.default_rng(0))
-        for scale in (1.0, 1e3)
+        measured(STEPS, times * values, kind="loss", rng=np.random.default_rng(0))
+        for times in (1.0, scale)
     )
     assert first is not None
     assert second == pytest.approx(first, abs=1e-6)
 
 
+def test_the_trees_are_those_of_the_recipe_that_is_kept() -> None:
+    assert trees().recipe == curve_weights.recipe()
+
+
 def test_every_path_through_the_trees_ends_in_a_leaf() -> None:
     held = trees()
     node = np.arange(len(held.feature))
-    leaf = held.left == node
-    assert np.array_equal(leaf, held.right == node)
-    assert (held.left[~leaf] > node[~leaf]).all()
-    assert (held.right[~leaf] > node[~leaf]).all()
-    assert held.right.max() < len(node)
+    assert np.array_equal(held.left == 0, held.right == 0)
+    assert (node + held.right).max() < len(node)
+    assert (node + held.left).max() < len(node)
+    for _ in range(held.depth):
+        node = node + np.maximum(held.left[node], held.right[node])
+    assert (held.left[node] == 0).all()
     assert held.feature.max() < len(held.measures)
     assert np.isfinite(held.value).all()
 
@@ -261,13 +309,19 @@ def test_the_limit_and_the_later_level_are_covered() -> None:
     assert np.mean(hits) >= 0.85
 
 
-def test_autocorrelated_noise_widens_the_interval_of_the_gain() -> None:
+def test_autocorrelated_noise_widens_the_interval_of_the_limit() -> None:
     rng = np.random.default_rng(2)
-    white = 0.02 * rng.standard_normal(len(STEPS))
-    slow = white.copy()
-    for k in range(1, len(slow)):
-        slow[k] = 0.9 * slow[k - 1] + math.sqrt(1 - 0.81) * white[k]
-    assert prepare(STEPS, slow).correlation > 0.6 > 0.2 > prepare(STEPS, white).correlation
+    widths: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(12):
+        white = 0.02 * rng.standard_normal(len(STEPS))
+        slow = white.copy()
+        for k in range(1, len(slow)):
+            slow[k] = 0.9 * slow[k - 1] + math.sqrt(1 - 0.81) * white[k]
+        assert prepare(STEPS, slow).correlation > 0.6 > 0.25 > prepare(STEPS, white).correlation
+        for correlated, noise in ((False, white), (True, slow)):
+            told = extrapolate(STEPS, 0.3 + FALL + noise, 1200, rng=np.random.default_rng(0))
+            widths[correlated].append(told.high - told.low)
+    assert np.median(widths[True]) > 1.5 * np.median(widths[False])
 
 
 ODD = st.floats(allow_nan=True, allow_infinity=True, width=32)
@@ -279,7 +333,11 @@ ODD = st.floats(allow_nan=True, allow_infinity=True, width=32)
 @example(np.arange(9.0), np.full(9, np.nan))
 @example(np.arange(30.0), np.full(30, 1e300))
 @example(np.zeros(30), np.arange(30.0))
-@given(arrays(np.float64, 40, elements=ODD), arrays(np.float64, 40, elements=ODD))
+@example(np.arange(30.0), np.where(np.arange(30) % 7, 0.0, 1e99))
+@given(
+    st.one_of(arrays(np.float64, 40, elements=ODD), st.just(np.arange(40.0))),
+    arrays(np.float64, 40, elements=ODD),
+)
 def test_whatever_the_numbers_there_is_a_verdict_that_json_can_hold(
     steps: np.ndarray, values: np.ndarray
 ) -> None:

@@ -37,9 +37,10 @@ def made(records: Records) -> list[Made]:
     rows = [
         _row(arm, [one for one, of in zip(told, arms) if of == arm]) for arm in dict.fromkeys(arms)
     ]
+    left = f" Arms beyond the first {MOST} are not judged." if len(records.arms) > MOST else ""
     note = (
         "Each trial's training loss is judged beside the others that start alike, as by"
-        f" scripts/judge.py; figures are medians over the trials{_few(records, each)}."
+        f" scripts/judge.py; figures are medians over the trials{_few(records, each)}.{left}"
     )
     return [("endings", "Where each arm's training curves ended", HEADERS, rows, note)]
 

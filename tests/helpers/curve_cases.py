@@ -1,6 +1,6 @@
 """Verdicts on curves whose truth is known, and extrapolations, as Markdown tables.
 
-PYTHONPATH=tests python -m helpers.curve_cases [--cache=FOLDER] [--uci=FOLDER]
+PYTHONPATH=tests python -m helpers.curve_cases --cache=FOLDER [--uci=FOLDER]
 
 Half of the curves of each verdict are made, half are of real runs, of datasets that none of the
 setting cases is of (`curve_tasks`; those from which the trees of `analysis.curves` grew). The real
@@ -11,6 +11,7 @@ datasets alone are judged.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ CLASSES = VERDICTS[:-1]
 SEED = 11
 COUNT = 80  # of a verdict, half of them real
 TASKS = 40
+DRAWS = 1000
 
 
 def real_cases(cache: Path, uci: Path | None) -> list[Case]:
@@ -37,15 +39,35 @@ def real_cases(cache: Path, uci: Path | None) -> list[Case]:
 
 
 def gathered(real: Sequence[Case], count: int) -> list[Case]:
-    """As many cases of each verdict: up to half of them real losses, the rest made."""
+    """As many cases of each verdict: up to half of them real losses, the rest made.
+
+    Real ones are taken from all tasks in turn, so that none with many of them outweighs the others.
+    """
     rng = np.random.default_rng(SEED)
     cases = []
     for truth in CLASSES:
         there = [case for case in real if case.truth == truth and case.kind != "score"]
-        picked = rng.permutation(len(there))[: count // 2]
-        mine = [there[k] for k in picked]
+        there = [there[k] for k in rng.permutation(len(there))]
+        turn: Counter[str] = Counter()
+        order = []
+        for case in there:
+            order.append(turn[_task(case)])
+            turn[_task(case)] += 1
+        mine = [there[k] for k in np.argsort(order, kind="stable")[: count // 2]]
         cases += mine + [shape(truth, rng) for _ in range(count - len(mine))]
     return cases
+
+
+def _task(case: Case) -> str:
+    return case.source.split(",")[0]
+
+
+def neither(real: Sequence[Case]) -> str:
+    """How many runs were left out because noise would decide, or their cycle is in doubt."""
+    arms = [case.source.split(", ")[1].split()[0] for case in real]
+    left = Counter(arm for case, arm in zip(real, arms) if case.truth == "neither")
+    told = ", ".join(f"{left[arm]} of {count} ({arm})" for arm, count in Counter(arms).items())
+    return f"Neither, so left out: {told}."
 
 
 def _share(right: int, count: int) -> str:
@@ -55,49 +77,86 @@ def _share(right: int, count: int) -> str:
     return f"{right / count:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def confusion(cases: Sequence[Case], together: bool = False) -> Counter[tuple[str, str, bool]]:
-    """How often each verdict was given, by (truth, verdict, whether the run is real)."""
-    rng = np.random.default_rng(0)
-    found: Counter[tuple[str, str, bool]] = Counter()
-    for case in cases:
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """A case's truth, what was said of it, and whether that was weighed or certain."""
+
+    truth: str
+    said: str
+    unit: str  # cases of one task are drawn together
+    real: bool
+    weighed: bool
+
+
+def told(cases: Sequence[Case], together: bool) -> list[Told]:
+    """What is said of each case; of real runs beside their task's others or alone."""
+    found = []
+    for k, case in enumerate(cases):
+        rng = np.random.default_rng(0)
         if together and case.siblings:
             curves = [(case.steps, case.values), *case.siblings]
             said = judge_together(curves, kind=case.kind, rng=rng)[0]
         else:
             said = judge(case.steps, case.values, kind=case.kind, rng=rng)
-        found[case.truth, said.verdict, case.source.startswith("real")] += 1
+        real = case.source.startswith("real")
+        unit = _task(case) if real else f"made {k}"
+        found.append(Told(case.truth, said.verdict, unit, real, bool(said.chances)))
     return found
 
 
-def verdict_tables(cases: Sequence[Case], together: bool) -> Iterator[str]:
-    """The table of verdicts by truth, and its shares; real runs alone or beside others."""
-    found = confusion(cases, together)
-    yield "| truth | " + " | ".join(VERDICTS) + " | right | of real runs |"
-    yield "| --- " + "| ---: " * (len(VERDICTS) + 2) + "|"
+def verdict_tables(found: Sequence[Told]) -> Iterator[str]:
+    """The table of verdicts by truth, and its shares."""
+    yield "| truth | " + " | ".join(VERDICTS) + " | right | of real runs | their tasks |"
+    yield "| --- " + "| ---: " * (len(VERDICTS) + 3) + "|"
     for truth in CLASSES:
-        counts = [sum(found[truth, one, real] for real in (False, True)) for one in VERDICTS]
-        real = sum(found[truth, one, True] for one in VERDICTS)
-        cells = [*map(str, counts), _share(counts[VERDICTS.index(truth)], sum(counts))]
-        yield f"| {truth} | " + " | ".join([*cells, _share(found[truth, truth, True], real)]) + " |"
-    for name, kinds in (("all", (False, True)), ("made", (False,)), ("real", (True,))):
-        yield f"\n{name}: {_summary(found, kinds)}"
+        mine = [one for one in found if one.truth == truth]
+        real = [one for one in mine if one.real]
+        counts = Counter(one.said for one in mine)
+        cells = [*(str(counts[name]) for name in VERDICTS), _right(mine), _right(real)]
+        yield f"| {truth} | " + " | ".join([*cells, str(len({one.unit for one in real}))]) + " |"
+    made, real = ([one for one in found if one.real == kind] for kind in (False, True))
+    weighed = [one for one in found if one.weighed]
+    for name, some in (("all", found), ("made", made), ("real", real), ("weighed", weighed)):
+        yield f"\n{name}: {_summary(some)}"
 
 
-def _summary(found: Counter[tuple[str, str, bool]], kinds: Sequence[bool]) -> str:
-    def number(truth: str, verdict: str) -> int:
-        return sum(found[truth, verdict, real] for real in kinds)
+def _right(some: Sequence[Told]) -> str:
+    return _share(sum(one.said == one.truth for one in some), len(some))
 
-    totals = {truth: sum(number(truth, one) for one in VERDICTS) for truth in CLASSES}
-    shares = [number(truth, truth) / total for truth, total in totals.items() if total]
-    if not shares:
+
+def _summary(found: Sequence[Told]) -> str:
+    if not found:
         return "none"
-    count = sum(totals.values())
-    unknown = sum(number(truth, says.UNKNOWN) for truth in CLASSES)
-    right = sum(number(truth, truth) for truth in CLASSES)
+    low, high = _interval(found)
+    unknown = sum(one.said == says.UNKNOWN for one in found)
+    classes = len({one.truth for one in found})
     return (
-        f"balanced accuracy {np.mean(shares):.3f} over {len(shares)} classes; right"
-        f" {_share(right, count)} of {count}; cannot tell {_share(unknown, count)}"
+        f"balanced accuracy {_balanced(found):.3f} [{low:.3f}, {high:.3f}] over {classes} classes;"
+        f" right {_right(found)} of {len(found)}; cannot tell {_share(unknown, len(found))}"
     )
+
+
+def _balanced(found: Sequence[Told]) -> float:
+    counts = Counter(one.truth for one in found)
+    right = Counter(one.truth for one in found if one.said == one.truth)
+    return float(np.mean([right[truth] / count for truth, count in counts.items()]))
+
+
+def _interval(found: Sequence[Told]) -> tuple[float, float]:
+    """Of the balanced accuracy: tasks, and made curves, drawn again (Efron & Tibshirani, 1993)."""
+    units = list(dict.fromkeys(one.unit for one in found))
+    members: dict[str, list[Told]] = {unit: [] for unit in units}
+    for one in found:
+        members[one.unit].append(one)
+    rng = np.random.default_rng(0)
+    drawn = [
+        _balanced(
+            [one for k in rng.integers(len(units), size=len(units)) for one in members[units[k]]]
+        )
+        for _ in range(DRAWS)
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _plain_power(steps: np.ndarray, values: np.ndarray, to: float) -> float:
@@ -116,17 +175,18 @@ def extrapolation_table(cases: Sequence[Case]) -> Iterator[str]:
     rows: dict[str, list[list[float]]] = {"made": [], "real": []}
     for case in cases:
         plain = case.truth in (says.CONVERGED, says.IMPROVING) and case.final > 0
+        plain &= case.kind != "score"
         half = case.steps <= case.steps[0] + (case.steps[-1] - case.steps[0]) / 2
         if not plain or half.sum() < 8:
             continue
         steps, values = case.steps[half], case.values[half]
-        told = extrapolate(steps, values, float(case.steps[-1]), kind=case.kind, rng=rng)
+        ahead = extrapolate(steps, values, float(case.steps[-1]), kind=case.kind, rng=rng)
         tail = max(1, len(values) // 10)
         last = float(np.nanmean(values[-tail:]))
         power = _plain_power(steps, values, float(case.steps[-1]))
-        guesses = (told.estimate, last, power)
+        guesses = (ahead.estimate, last, power)
         errors = [abs(one - case.final) / abs(case.final) for one in guesses]
-        inside = float(told.low <= case.final <= told.high)
+        inside = float(ahead.low <= case.final <= ahead.high)
         rows["real" if case.source.startswith("real") else "made"].append([*errors, inside])
     yield "| runs | n | this fit | last level | power law without limit | interval covers |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
@@ -144,14 +204,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--uci", type=Path, help="the folder of the published UCI splits")
-    told = parser.parse_args()
-    real = real_cases(told.cache, told.uci)
+    asked = parser.parse_args()
+    real = real_cases(asked.cache, asked.uci)
     cases = gathered(real, COUNT)
     scores = [case for case in real if case.kind == "score" and case.truth in CLASSES]
+    print(neither(real))
     for title, some in (("losses", cases), ("scores of real runs", scores)):
         for how, together in (("each alone", False), ("real ones beside their task's", True)):
             print(f"\n**Verdicts on {title}, {how}**\n")
-            for line in verdict_tables(some, together):
+            for line in verdict_tables(told(some, together)):
                 print(line, flush=True)
     print("\n**Median relative error of the final level, told from the first half**\n")
     for line in extrapolation_table(cases):

@@ -1,12 +1,14 @@
 """Real runs of this engine, each labelled by what happened when it went on ten times as long.
 
-A run at a constant rate is cut at a tenth or a twentieth of its length: the cut part is judged, the
-rest and the other arms of its task tell what is true.
+A run is cut at a tenth or a twentieth of its length: the cut part is judged, the next ten times as
+long and the other arms of its task tell what is true. Its rate is constant from before the cut on,
+but for cycled rates, which go on until a little after it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,8 @@ KINDS: dict[Kind, tuple[str, str]] = {  # the steps and the values of each kind 
 }
 NOTHING = 0.02  # of the best arm's descent: nothing was learned
 SWINGS = 0.08  # of the descent
+TENTH = 0.1
+PHASES = 8  # of a cycle
 
 
 def trained(task: Task) -> dict[str, np.ndarray]:
@@ -55,11 +59,18 @@ def trained(task: Task) -> dict[str, np.ndarray]:
     }
 
 
+def digest(task: Task) -> str:
+    """Of all that decides what the runs of a task are, wherever its data lie."""
+    data = dataclasses.replace(task.data, data_path="")
+    told = (LENGTH, SEEDS, dataclasses.replace(task, data=data), arms(task))
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
+
+
 def curves(task: Task, cache: Path | None) -> dict[str, np.ndarray]:
     """As `trained`, kept in a file in the folder ``cache`` if there is one."""
     if cache is None:
         return trained(task)
-    path = cache / f"{task.name}.npz"
+    path = cache / f"{task.name} {digest(task)}.npz"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, **trained(task))
@@ -69,9 +80,30 @@ def curves(task: Task, cache: Path | None) -> dict[str, np.ndarray]:
 
 def _level(steps: np.ndarray, values: np.ndarray, until: float) -> np.ndarray:
     """[trials] means over the last tenth before a step; infinite where it is not finite."""
-    inside = (steps > 0.9 * until) & (steps <= until)
+    inside = (steps > (1 - TENTH) * until) & (steps <= until)
     mean = values[:, inside].mean(axis=1)
     return np.where(np.isfinite(mean), mean, np.inf)
+
+
+def _lowest(steps: np.ndarray, values: np.ndarray, first: float, last: float) -> float:
+    """The lowest mean over a tenth of ``last`` between two steps; infinite without a finite one."""
+    inside = (steps > first) & (steps <= last)
+    width = max(int(((steps > (1 - TENTH) * last) & inside).sum()), 1)
+    means = np.convolve(values[inside], np.ones(width) / width, "valid")
+    return float(np.min(means[np.isfinite(means)], initial=np.inf))
+
+
+def _error(steps: np.ndarray, values: np.ndarray, until: float) -> float:
+    """Standard error of `_level`, from second differences."""
+    part = values[(steps > (1 - TENTH) * until) & (steps <= until)]
+    return _noise(part) / np.sqrt(max(len(part), 1))
+
+
+def _noise(part: np.ndarray) -> float:
+    """Standard deviation about a smooth course, from second differences."""
+    if len(part) < 3:
+        return 0.0
+    return float(np.median(np.abs(np.diff(part, 2))) / 0.6745 / np.sqrt(6))
 
 
 def cases(task: Task, cache: Path | None) -> list[Case]:
@@ -101,16 +133,19 @@ def _cut(
     # All arms of a seed start from the same weights, and one of them hardly moves.
     still = arm == names.index(f"rate {RATES[0]:g}")
     starts = np.array([_start(kind, values[still & (replica == k)][0]) for k in range(SEEDS)])
-    ends = np.array([now[arm == k].mean() for k in range(len(names))])
     found = []
     for row in range(len(arm)):
         if replica[row] % len(CUTS) != CUTS.index(cut):  # every run is judged at one cut only
             continue
         name = names[arm[row]]
         start, of_arm = float(starts[replica[row]]), np.median(values[arm == arm[row]], axis=0)
-        about = About(kind, until, start, float(ends.min()), name, of_arm)
+        own = replica == replica[row]
+        # The best arm of the other seeds, so that none is chosen for its luck in this one.
+        others = [now[(arm == k) & ~own].mean() for k in range(len(names))]
+        best = float(now[(arm == int(np.argmin(others))) & own][0])
+        about = About(kind, until, start, best, name, of_arm)
         truth = _truth(steps, values[row], about)
-        same = (replica == replica[row]) & (arm != arm[row])
+        same = own & (arm != arm[row])
         shown = sign * values[:, inside]
         siblings = tuple((steps[inside], shown[k]) for k in np.flatnonzero(same))
         source = f"real: {task.name}, {name}, {kind}, {until:g} steps"
@@ -144,69 +179,85 @@ class About:
 
 
 def _truth(steps: np.ndarray, values: np.ndarray, about: About) -> str:
-    """What happened to a run that is cut at a step; neither where two verdicts are as true."""
+    """What happened to a run that is cut at a step; neither where noise alone would decide."""
     until, start = about.until, about.start
     now = float(_level(steps, values[None], until)[0])
     then = float(_level(steps, values[None], 10 * until)[0])
+    error = _error(steps, values, until)
     descent, most = start - now, start - about.best
-    if not np.isfinite(now) or (about.kind == "loss" and now > 1.05 * start):
+    if not np.isfinite(now) or (about.kind == "loss" and now > start + 0.05 * abs(start)):
         return says.DIVERGED
+    before = now
     if about.kind != "loss":
-        if about.arm.startswith("cycle"):
-            return "neither"
-        smooth = np.convolve(values, np.ones(5) / 5, "valid")
-        middle = steps[4:]
-        before = float(np.min(smooth[middle <= until], initial=np.inf))
-        after = float(np.nanmin(smooth[middle > until], initial=np.inf))
-        fallen = start - before
-        if fallen > 2 * MATTERS * most and now - before > MATTERS * fallen:
-            return says.OVERTRAINED if after >= before else "neither"
-        if fallen < NOTHING * most:
-            return says.NOT_LEARNING if now < start + 0.05 * abs(start) else "neither"
-        then = after
-    if descent < NOTHING * most:
-        return says.NOT_LEARNING
-    if about.arm.startswith("cycle"):
-        swings = [_in_step(about.arm, steps, one, until) for one in (values, about.middle)]
-        seen = min(swings) > max(SWINGS * descent, _about_neighbours(steps, values, until))
-        return says.OSCILLATING if seen else "neither"
-    whole = about.arm.startswith("full")  # no batches whose noise could pass for swings
-    if whole and _swing(steps, values, until / 2, until) > SWINGS * descent:
-        lasts = _swing(steps, values, 5 * until, 10 * until) > SWINGS / 2 * descent
-        return says.OSCILLATING if lasts else "neither"
+        before = _lowest(steps, values, -np.inf, until)
+        then = _lowest(steps, values, until, 10 * until)
+    fallen = start - before
+    if fallen < NOTHING * most:
+        worse = now > start + 0.05 * abs(start)
+        return says.DIVERGED if worse else says.NOT_LEARNING
+    swings = _swings(steps, values, about, fallen)
+    if swings == 0:
+        return "neither"
+    if swings and now - before < 2 * swings:
+        return says.OSCILLATING
+    if about.kind != "loss":
+        lost = _more(now - before, MATTERS * fallen, 2 * error)
+        if fallen > 2 * MATTERS * most and lost is not False:
+            return says.OVERTRAINED if lost and then >= before else "neither"
     if not np.isfinite(then):
         return "neither"
-    improves = now - then > MATTERS * descent
-    beaten = now - about.best > MATTERS * descent
-    if about.arm.startswith("break"):  # of these, ten times the length is not the same schedule
-        return says.STUCK if beaten and not improves else "neither"
+    improves = _more(now - then, MATTERS * descent, error)
+    beaten = _more(now - about.best, MATTERS * descent, np.sqrt(2) * error)
+    if improves is None or (not improves and beaten is None):
+        return "neither"
     return says.IMPROVING if improves else says.STUCK if beaten else says.CONVERGED
 
 
+def _swings(steps: np.ndarray, values: np.ndarray, about: About, fallen: float) -> float | None:
+    """By how much a run swings without batches' doing; 0 where that is in doubt, None if not."""
+    until = about.until
+    if about.arm.startswith("cycle"):
+        swings = [_in_step(about.arm, steps, one, until) for one in (values, about.middle)]
+        part = values[(steps > until / 2) & (steps <= until)]
+        if min(swings) > max(SWINGS * fallen, _noise(part)):
+            return min(swings)
+        return None if max(swings) < SWINGS / 2 * fallen else 0.0
+    if about.arm.startswith("full"):
+        swing = _swing(steps, values, until / 2, until)
+        if swing > SWINGS * fallen:
+            lasts = _swing(steps, values, 5 * until, 10 * until) > SWINGS / 2 * fallen
+            return swing if lasts else 0.0
+    return None
+
+
+def _more(difference: float, threshold: float, error: float) -> bool | None:
+    """Whether a difference is above a threshold; None where that lies within an error."""
+    return None if abs(difference - threshold) < error else difference > threshold
+
+
 def _swing(steps: np.ndarray, values: np.ndarray, first: float, last: float) -> float:
-    """Half the range of the middle nine tenths about the trend of a part of a run."""
+    """Half the range of the middle nine tenths about a cubic, of a part of a run."""
     inside = (steps > first) & (steps <= last)
-    at, part = steps[inside], values[inside]
-    if len(part) < 4 or not np.isfinite(part).all():
-        return np.inf
-    rest = part - np.polyval(np.polyfit(at - at.mean(), part, 1), at - at.mean())
+    part = values[inside]
+    if len(part) < 8 or not np.isfinite(part).all():
+        return 0.0
+    at = np.linspace(-1, 1, len(part))
+    rest = part - np.polynomial.Polynomial.fit(at, part, 3, domain=[-1, 1])(at)
     low, high = np.percentile(rest, [5, 95])
     return float(high - low) / 2
-
-
-def _about_neighbours(steps: np.ndarray, values: np.ndarray, until: float) -> float:
-    """Standard deviation of batch noise in the later half, from second differences."""
-    part = values[(steps > until / 2) & (steps <= until)]
-    return float(np.median(np.abs(np.diff(part, 2))) / 0.6745 / np.sqrt(6))
 
 
 def _in_step(arm: str, steps: np.ndarray, values: np.ndarray, until: float) -> float:
     """Half the range of the middle course over a period of the rate, in the later half."""
     period = int(arm.split()[1])
-    at = np.arange(max(until / 2 - period, steps[0]), until + 1)
+    if np.median(np.diff(steps[steps <= until])) > period / 4:
+        return np.nan  # too few points a cycle to tell
+    at = np.arange(max(until / 2 - period, steps[0]), until + period)
     course = np.interp(at, steps, values)
-    rest = course - running(course, period // 2)
-    late = at > until / 2
-    phase = np.floor(at[late] % period / period * 8).astype(int)
-    middle = [np.median(rest[late][phase == k]) for k in range(8)]  # of a few spikes: nothing
-    return float(np.ptp(middle)) / 2
+    late = (at > until / 2) & (at <= until)
+    phase = np.floor(at[late] % period / period * PHASES).astype(int)
+    # A mean about which to swing is far off near a spike, a median near a jump: the smaller counts.
+    mean = np.convolve(course, np.ones(period) / period, "same")
+    rests = [(course - middle)[late] for middle in (mean, running(course, period // 2))]
+    swings = [[np.median(rest[phase == k]) for k in range(PHASES)] for rest in rests]
+    return min(float(np.ptp(one)) / 2 for one in swings)

@@ -1,7 +1,8 @@
 """Made curves whose verdict is known, because the curve without its noise is known.
 
 Whether a shape has converged or still improves is computed from its own value at ten times the
-length, not chosen; the shapes are drawn anew until enough of each are there.
+length, and whether it is stuck from what its law would have come to, not chosen; the shapes are
+drawn anew until enough of each are there.
 """
 
 from __future__ import annotations
@@ -124,20 +125,21 @@ def shape(truth: str, rng: np.random.Generator) -> Case:
         if found == truth:
             break
     values = clean + _noise(rng, np.nan_to_num(clean, posinf=1.0))
-    low, height = _scale(rng, source)
+    low, height = _scale(rng)
     final = low + height * float(clean[-1])
     values = low + height * values
     if rng.random() < 0.1:
         values[rng.integers(1, len(values) - 3, 2)] = np.nan
+    if kind == "held-out" and rng.random() < 0.3:  # the same, better when higher
+        top = float(rng.choice([low + height, 1.0]))
+        kind, values, final = "score", top - values, top - final
     return Case(truth, f"made: {source}", kind, steps, values, final)
 
 
-def _scale(rng: np.random.Generator, source: str) -> tuple[float, float]:
-    """The limit and the height of a descent of one; a stuck curve's limit is high."""
+def _scale(rng: np.random.Generator) -> tuple[float, float]:
+    """The limit and the height of a descent of one: any limit is drawn for any verdict."""
     height = 10 ** rng.uniform(-1, 1)
-    if "high" in source:
-        return height * rng.uniform(1.5, 6.0), height
-    return height * rng.choice([0.0, rng.uniform(0, 0.6)]), height
+    return height * rng.choice([0.0, rng.uniform(0, 0.6), rng.uniform(0.6, 3.0)]), height
 
 
 Made = tuple[str, np.ndarray, str, Kind]
@@ -150,24 +152,24 @@ def _descending(rng: np.random.Generator, x: np.ndarray) -> Made:
     truth = says.IMPROVING if gain > MATTERS * fallen else says.CONVERGED
     if fallen < 0.2:
         return "neither", x, name, "loss"
-    kind: Kind = "held-out" if rng.random() < 0.3 else "loss"
-    return truth, _start(rng, x, law(x)), name, kind
+    return truth, _start(rng, x, law(x)), name, _kind(rng)
 
 
 def _stuck(rng: np.random.Generator, x: np.ndarray) -> Made:
-    """At rest early on a high level; or a descent broken off that would have gone on."""
-    if rng.random() < 0.5:
-        rate = 10 ** rng.uniform(1.3, 2.3)
-        return says.STUCK, _start(rng, x, np.exp(-rate * x)), "high", "loss"
+    """A descent broken off that would have gone on."""
     law, name = falling(rng)
-    at = rng.uniform(0.05, 0.5)
+    at = rng.uniform(0.03, 0.5)
     rest = law(at + (x - at).clip(0) * 0.002)
     clean = np.where(x < at, law(x), rest)
     lower = float(clean[-1] - law(np.array([1.0]))[0])
     truth = says.STUCK if lower > MATTERS * float(clean[0] - clean[-1]) else "neither"
     if clean[0] - clean[-1] < 0.1 or float(clean[-1] - law(np.array([10.0]))[0]) > 0.7:
         truth = "neither"
-    return truth, clean, f"{name} broken off", "loss"
+    return truth, clean, f"{name} broken off", _kind(rng)
+
+
+def _kind(rng: np.random.Generator) -> Kind:
+    return "held-out" if rng.random() < 0.3 else "loss"
 
 
 def _oscillating(rng: np.random.Generator, x: np.ndarray) -> Made:
@@ -183,7 +185,7 @@ def _oscillating(rng: np.random.Generator, x: np.ndarray) -> Made:
     name = str(rng.choice(list(forms)))
     grown = 1 - np.exp(-rate * x)
     clean = np.exp(-rate * x) + size * grown * (1 + forms[name])
-    return says.OSCILLATING, clean, name, "loss"
+    return says.OSCILLATING, clean, name, _kind(rng)
 
 
 def _diverged(rng: np.random.Generator, x: np.ndarray) -> Made:
@@ -220,10 +222,4 @@ def _overtrained(rng: np.random.Generator, x: np.ndarray) -> Made:
 
 
 def _flat(rng: np.random.Generator, x: np.ndarray) -> Made:
-    name = str(rng.choice(["level", "level", "level, high"]))
-    return (
-        says.NOT_LEARNING,
-        np.full(len(x), 1.0),
-        name,
-        "loss" if rng.random() < 0.7 else "held-out",
-    )
+    return says.NOT_LEARNING, np.full(len(x), 1.0), "level", _kind(rng)

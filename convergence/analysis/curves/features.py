@@ -14,7 +14,6 @@ SURELY = 4.0  # standard deviations of a point
 DEEP = (0.04, 0.02, 0.01, 0.005)  # of a descent: levels near its end
 FAR = 5.0  # times
 TAIL = 0.1  # of the points: where it ends
-KNEE_POINTS = 200
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,8 @@ FITS = 2.0  # times the noise: a law that scatters less fits; else a later part 
 BETTER = 1.3  # times less scatter is a reason to believe in the later part
 BINS = 48
 FEWEST = 5  # bins
+EXACT = 1e-12  # of the largest level: no level is known better
+TINY = 1e-60  # nor than this: fourth powers of its inverse must be finite
 AHEAD = 10.0  # times the run's length: how far the remaining gain looks
 TAIL_SHARES = (0.025, 0.975)
 WIDER, OFF = 2.0, 0.5  # of the draws' interval; of the change that is promised
@@ -87,6 +89,7 @@ def fit(
         return None
     widened = (1 + series.correlation) / (1 - series.correlation)
     error = series.noise * np.sqrt(np.minimum(widened / sizes, 1.0))
+    error = np.maximum(error, max(EXACT * float(np.abs(means).max()), TINY))
     top = int(np.argmax(means))  # what came before the highest point was warm-up
     starts = [min(int(len(at) * tail), len(at) - 2 * FEWEST) for tail in TAILS]
     if top < len(at) - 2 * FEWEST:
@@ -116,7 +119,7 @@ def _of_part(
     likelihood (errors scaled to the best kind's scatter).
     """
     span = float(np.ptp(means))
-    error = np.maximum(error, max(2e-3 * span, 1e-12 * max(1.0, float(np.abs(means).max()))))
+    error = np.maximum(error, 2e-3 * span)
     falls = laws(at)
     base = float(means[-1])  # squared errors are differences of large numbers unless centred
     means, floor = means - base, floor - base
@@ -179,7 +182,7 @@ def interval(draws: np.ndarray, now: float, floor: float = -np.inf) -> tuple[flo
 
     The draws know of noise and of a few laws; real curves follow none of them exactly. Their middle
     part is therefore widened, by factors under which the level at twice the length was covered in
-    95 % of the setting cases of tests/helpers/curve_cases.py.
+    95 % of setting cases.
 
     Args:
         draws: [draws] of a value to come.

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from convergence.analysis.curves import judgement as says
 from convergence.analysis.curves import saying
 from convergence.analysis.curves.describing import described
-from convergence.analysis.curves.features import levels
+from convergence.analysis.curves.features import Levels, levels
 from convergence.analysis.curves.fit import fit, interval
 from convergence.analysis.curves.judgement import Judgement, Kind, Range
 from convergence.analysis.curves.measuring import measures
 from convergence.analysis.curves.series import Series, prepare
 from convergence.analysis.curves.weighing import UNSURE, weigh
-from convergence.analysis.curves.words import number
+from convergence.analysis.curves.words import number, step
 
 FEWEST = 5  # points
+SMALLEST = -4.5  # the logarithm of a swing: below, there is none
+NOTHING = 0.005  # of the start level: who gains no more was never better than at its start
 
 
 def judge(
@@ -46,8 +49,7 @@ def judge(
         ValueError: the arrays are not two rows of one length.
     """
     sign = -1.0 if kind == "score" else 1.0
-    series = prepare(steps, sign * np.asarray(values, np.float64))
-    return _signed(_judged(series, kind, rng), sign)
+    return _judged(prepare(steps, sign * np.asarray(values, np.float64)), kind, sign, rng)
 
 
 def extrapolate(
@@ -81,15 +83,15 @@ def extrapolate(
     return Range(middle, low, high) if sign > 0 else Range(-middle, -high, -low)
 
 
-def _judged(series: Series, kind: Kind, rng: np.random.Generator) -> Judgement:
+def _judged(series: Series, kind: Kind, sign: float, rng: np.random.Generator) -> Judgement:
     n = len(series.steps)
     base = Judgement(says.UNKNOWN, "", n, warnings=series.warnings)
     if n:
         base = dataclasses.replace(base, last_step=float(series.steps[-1]))
     if series.broke_at is not None:
         at = series.broke_at
-        why = f"Not finite from step {number(at)} on."
-        last = float(series.values[-1]) if n else math.nan
+        why = f"Not finite from step {step(at)} on."
+        last = sign * float(series.values[-1]) if n else math.nan
         return dataclasses.replace(
             base, verdict=says.DIVERGED, sentence=why, diverged_at=at, last=last
         )
@@ -99,39 +101,57 @@ def _judged(series: Series, kind: Kind, rng: np.random.Generator) -> Judgement:
     level = levels(series)
     base = dataclasses.replace(
         base,
-        start=level.start,
-        last=level.end,
+        start=sign * level.start,
+        last=sign * level.end,
         descent=level.descent,
         best_step=float(series.steps[level.best_at]),
     )
     if np.ptp(series.values) == 0:
-        why = f"Every value is {number(level.end)}: nothing was learned after the first point."
+        why = f"Every value is {number(base.last)}: nothing was learned after the first point."
         return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=why, best_step=None)
     floor = _floor(series, kind)
     found = fit(series, rng, floor)
     told = measures(series, level, found, floor, kind, rng)
-    chances = weigh(told)
+    chances = possible(weigh(told), level, told)
     base = dataclasses.replace(base, chances=chances)
     verdict = max(chances, key=lambda name: chances[name])
     if verdict == says.DIVERGED:
-        return saying.diverged(series, level, base)
+        return saying.diverged(series, level, base, sign)
     if verdict == says.OVERTRAINED:
-        return saying.overtrained(series, level, base)
+        return saying.overtrained(series, level, base, sign)
     if verdict == says.OSCILLATING:
-        return saying.oscillating(series, level, base)
+        return saying.oscillating(series, level, base, sign)
     if found is None:
         if verdict == says.NOT_LEARNING:
-            return saying.not_learning(level, base)
+            return saying.not_learning(level, base, sign)
         why = f"{n} points are too few to see where it is heading."
         return dataclasses.replace(base, sentence=why)
-    base = described(series, found, base, floor)
+    base = _mirrored(described(series, found, base, floor), sign)
     if chances[verdict] < UNSURE:
         return saying.unknown(base)
     if verdict == says.NOT_LEARNING:
-        return saying.not_learning(level, base)
+        return saying.not_learning(level, base, sign)
     if verdict == says.STUCK:
-        return saying.stuck(series, level, told, floor, base)
+        return saying.stuck(series, level, told, floor, base, sign)
     return saying.improving(base) if verdict == says.IMPROVING else saying.converged(base)
+
+
+def possible(
+    chances: Mapping[str, float], level: Levels, measures: Mapping[str, float]
+) -> dict[str, float]:
+    """The chances without those of verdicts that the curve rules out.
+
+    What never swung does not oscillate, and what never was better than at its start is not
+    over-trained.
+    """
+    ruled_out = set()
+    if measures["swing"] <= SMALLEST:
+        ruled_out.add(says.OSCILLATING)
+    if level.descent <= max(NOTHING * abs(level.start), level.rise_error):
+        ruled_out.add(says.OVERTRAINED)
+    kept = {name: 0.0 if name in ruled_out else chance for name, chance in chances.items()}
+    total = math.fsum(kept.values())
+    return {name: chance / total for name, chance in kept.items()}
 
 
 def measured(
@@ -158,9 +178,9 @@ def _floor(series: Series, kind: Kind) -> float:
     return 0.0 if series.values.min() >= 0 else -math.inf
 
 
-def _signed(one: Judgement, sign: float) -> Judgement:
-    """The judgement in the direction of the curve's own values."""
+def _mirrored(one: Judgement, sign: float) -> Judgement:
+    """The judgement with its limit in the direction of the curve's own values."""
     if sign > 0:
         return one
     limit = Range(-one.limit.estimate, -one.limit.high, -one.limit.low)
-    return dataclasses.replace(one, limit=limit, start=-one.start, last=-one.last)
+    return dataclasses.replace(one, limit=limit)

@@ -41,17 +41,18 @@ def measures(
         kind: of the curve.
         rng: for the redraws of what the fall before it came to rest had promised.
     """
-    tiny = max(abs(level.start), abs(level.end), 1e-300)
+    tiny = max(float(np.abs(series.values).max()), 1e-290)
     start = max(abs(level.start), 1e-12 * tiny)
     unit = max(level.descent, SMALL * start)
-    return (
-        {"held out": float(kind != "loss"), "score": float(kind == "score")}
-        | _levels(series, level, start, unit)
-        | swinging.measures(series, unit)
-        | _profile(series, level, unit)
-        | _ends(series, level, floor, unit, rng)
-        | _ahead(found, unit)
-    )
+    with np.errstate(over="ignore"):  # what is too large is bounded afterwards
+        return (
+            {"held out": float(kind != "loss"), "score": float(kind == "score")}
+            | _levels(series, level, start, unit)
+            | swinging.measures(series, unit)
+            | _profile(series, level, unit)
+            | _ends(series, level, floor, unit, rng)
+            | _ahead(found, unit)
+        )
 
 
 def _levels(series: Series, level: Levels, start: float, unit: float) -> dict[str, float]:
@@ -88,7 +89,8 @@ def _profile(series: Series, level: Levels, unit: float) -> dict[str, float]:
     slope = UNMEASURED
     if late.sum() > 5:
         at = np.log(x[late]) - np.log(x[late]).mean()
-        slope = bounded(-float(at @ (series.calm[late] - level.end)) / float(at @ at) / unit, -2, 2)
+        spread = max(float(at @ at), 1e-300)
+        slope = bounded(-float(at @ (series.calm[late] - level.end)) / spread / unit, -2, 2)
     bends = np.abs(np.diff(series.values, 2))
     rough = [bends[int(a * len(bends)) : int(b * len(bends))] for a, b in ROUGH]
     sizes = [log10(float(np.median(b)) / unit, 1e-7) if len(b) > 2 else UNMEASURED for b in rough]

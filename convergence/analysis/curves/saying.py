@@ -1,61 +1,72 @@
-"""The sentence that goes with a verdict, and the steps that it names."""
+"""The sentence that goes with a verdict, and the steps that it names.
+
+Levels are those of a series, which is lower where it is better; sentences speak of the curve's own
+values: of a score, whose ``sign`` is -1, all is mirrored. Judgements already are.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from convergence.analysis.curves import judgement as says
 from convergence.analysis.curves.features import Levels
 from convergence.analysis.curves.judgement import Judgement
-from convergence.analysis.curves.resting import left
+from convergence.analysis.curves.resting import MATTERS, left
 from convergence.analysis.curves.series import Series
 from convergence.analysis.curves.swinging import residuals, swing
-from convergence.analysis.curves.words import number
+from convergence.analysis.curves.words import number, step
 
 LEFT = 0.5  # of the start level left where a curve is stuck
 EARLY = 0.3  # of the run by which a stuck curve has come to rest
 ABRUPT_END = 0.7  # of `abruptness`: below, the descent was broken off
 SLOW_BEGIN = 0.95  # of `abruptness`: above, the descent begins as slowly as it ends
-BROKEN_OFF = 0.06  # of the descent that the law of the earlier part promised beyond the end
-LEAST = 1.0  # errors that a fall or rise of noise has
+BROKEN_OFF = (0.06, 2.0)  # of the descent: what the law of the earlier part promised beyond the end
+ERRORS = 2.0  # standard errors that are noise
 
 
-def diverged(series: Series, level: Levels, base: Judgement) -> Judgement:
+def diverged(series: Series, level: Levels, base: Judgement, sign: float) -> Judgement:
     """When it rose, and from where to where."""
     line = level.best + 0.5 * level.rise
     later = np.flatnonzero(series.calm[level.best_at :] > line)
     at = float(series.steps[level.best_at + int(later[0])]) if len(later) else base.last_step
-    why = f"It rises from {number(level.best)} to {number(level.end)}, half of that by step"
+    goes = "rises" if sign > 0 else "falls"
+    why = f"It {goes} from {number(sign * level.best)} to {number(sign * level.end)}, half of that"
     return dataclasses.replace(
-        base, verdict=says.DIVERGED, sentence=f"{why} {number(at)}.", diverged_at=at
+        base, verdict=says.DIVERGED, sentence=f"{why} by step {step(at)}.", diverged_at=at
     )
 
 
-def not_learning(level: Levels, base: Judgement) -> Judgement:
+def not_learning(level: Levels, base: Judgement, sign: float) -> Judgement:
     """That it hardly fell."""
-    why = f"It fell from {number(level.start)} to {number(level.best)} only."
-    if level.descent <= LEAST * level.rise_error:
-        why = f"It ends at {number(level.end)} where it began at {number(level.start)}"
-        why = f"{why}, within its noise."
-    return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=why, best_step=None)
+    first, last = number(sign * level.start), number(sign * level.end)
+    why = f"It ends at {last} where it began at {first}"
+    if abs(level.end - level.start) <= ERRORS * level.rise_error:
+        why = f"{why}, within its noise"
+    elif level.descent > ERRORS * level.rise_error:
+        why = f"From {first} it came to {number(sign * level.best)} only"
+    return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=f"{why}.", best_step=None)
 
 
-def overtrained(series: Series, level: Levels, base: Judgement) -> Judgement:
+def overtrained(series: Series, level: Levels, base: Judgement, sign: float) -> Judgement:
     """Where its best step was, and what is lost since."""
-    best = float(series.steps[level.best_at])
-    why = f"Best near step {number(best)}; by the end {number(level.rise)} of it is lost again."
-    return dataclasses.replace(base, verdict=says.OVERTRAINED, sentence=why)
+    best = step(float(series.steps[level.best_at]))
+    why = f"Best near step {best}, at {number(sign * level.best)}; by the end it is worse by"
+    return dataclasses.replace(
+        base, verdict=says.OVERTRAINED, sentence=f"{why} {number(level.rise)}."
+    )
 
 
-def oscillating(series: Series, level: Levels, base: Judgement) -> Judgement:
+def oscillating(series: Series, level: Levels, base: Judgement, sign: float) -> Judgement:
     """By how much it swings, and with which period."""
     found = swing(*residuals(series))
-    how = f"every {number(found.period)} steps" if found.regular else "at no fixed period"
+    how = f"every {step(found.period)} steps" if found.regular else "at no fixed period"
+    gone = "fallen" if sign > 0 else "risen"
     why = (
-        f"It swings by ±{number(found.amplitude)} {how}, without settling (it has fallen by"
+        f"It swings by ±{number(found.amplitude)} {how}, without settling (it has {gone} by"
         f" {number(level.descent)})."
     )
     return dataclasses.replace(
@@ -71,7 +82,7 @@ def improving(base: Judgement) -> Judgement:
     """Where it is heading and when."""
     why = f"Heading for {number(base.limit.estimate)}: {ahead(base)}"
     if math.isfinite(base.half_gain_at):
-        why = f"{why}, half of it by step {number(base.half_gain_at)}"
+        why = f"{why}, half of it by step {step(base.half_gain_at)}"
     return dataclasses.replace(base, verdict=says.IMPROVING, sentence=f"{why}.")
 
 
@@ -89,21 +100,33 @@ def ahead(base: Judgement) -> str:
 
 
 def stuck(
-    series: Series, level: Levels, measures: dict[str, float], floor: float, base: Judgement
+    series: Series,
+    level: Levels,
+    measures: Mapping[str, float],
+    floor: float,
+    base: Judgement,
+    sign: float,
 ) -> Judgement:
     """What of the curve speaks most plainly for its being stuck."""
     rest, length = measures["rest"], float(series.steps[-1] - series.steps[0])
-    why = f"At rest from step {number(float(series.steps[0]) + rest * length)} on"
+    why = f"At rest from step {step(float(series.steps[0]) + rest * length)} on"
     remains, ends, begins = left(level, floor), measures["ends"], measures["begins"]
-    if remains > LEFT and rest < EARLY:
+    low, high = BROKEN_OFF
+    if level.rise > max(MATTERS * level.descent, ERRORS * level.rise_error):
+        best = step(float(series.steps[level.best_at]))
+        why = f"It came to {number(sign * level.best)} by step {best} and has lost"
+        why = f"{why} {number(level.rise)} since: another rate would end better."
+    elif remains > LEFT and rest < EARLY and sign > 0:
         why = f"{why} with {100 * remains:.0f} % of its start level left."
     elif 0 <= ends < ABRUPT_END and begins < SLOW_BEGIN:
-        why = f"{why}: its fall ended there as suddenly as no law's does: something broke it off."
-    elif measures["promised"] > BROKEN_OFF:
-        lower = number(level.end - measures["promised"] * level.descent)
-        why = f"{why}; as it fell before, it would have come to {lower}, not {number(level.end)}."
+        course = "fall" if sign > 0 else "rise"
+        why = f"{why}: its {course} ended as suddenly as no law's does, so something broke it off."
+    elif low < measures["promised"] < high:
+        promised = number(sign * (level.end - measures["promised"] * level.descent))
+        why = f"{why}; as it went before, it would have come to {promised} instead of"
+        why = f"{why} {number(sign * level.end)}."
     else:
-        why = f"{why}: most that rest like this end lower at another rate."
+        why = f"{why}: curves that rest like this often end better at another rate."
     return dataclasses.replace(base, verdict=says.STUCK, sentence=why)
 
 

@@ -17,6 +17,7 @@ GAP = 0.2  # of all steps between two neighbouring points, and GAP_TIMES the usu
 GAP_TIMES = 10.0
 PIECES, SHORTEST = 8, 10  # of the later part, for the noise; and points of a piece
 LARGEST = 1e100  # beyond, squares overflow; as good as infinite
+AT_ONCE = 2**14  # windows
 MAD = 1.4826  # from a median absolute deviation to a normal's standard deviation
 
 
@@ -127,7 +128,8 @@ def running(values: np.ndarray, half: int) -> np.ndarray:
     if half < 1 or len(values) < 2 * half + 1:
         return np.full(len(values), np.median(values)) if half and len(values) else values.copy()
     windows = np.lib.stride_tricks.sliding_window_view(values, 2 * half + 1)
-    middle = np.median(windows, axis=1)
+    pieces = range(0, len(windows), AT_ONCE)  # a median copies its windows
+    middle = np.concatenate([np.median(windows[k : k + AT_ONCE], axis=1) for k in pieces])
     head = [np.median(values[: 2 * k + 1]) for k in range(half)]
     tail = [np.median(values[len(values) - 2 * k - 1 :]) for k in range(half - 1, -1, -1)]
     return np.concatenate([head, middle, tail])

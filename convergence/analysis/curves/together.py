@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from convergence.analysis.curves.weighing import UNSURE
 from convergence.analysis.curves.words import number
 
 ALIKE = 0.15  # of the start level: curves that start so near each other are compared
+AS_LONG = 0.1  # of the last step: curves that end so near each other are as long
 RISEN = 0.05  # of the start level: a curve that ends so far above its start says nothing of others
 COMPANY = 3  # other curves, at least, of which none ended lower: then nothing speaks for "stuck"
 NOTHING = 0.02  # of the largest fall: a smaller one is none
@@ -47,7 +48,7 @@ def judge_together(
 def beside(alone: Sequence[Judgement], kind: Kind) -> list[Judgement]:
     """The judgements of curves of one task and quantity, each in the light of the others.
 
-    Only curves that start alike (`ALIKE`) are compared: others may be of another loss.
+    Only curves that start alike and are as long are compared (`ALIKE`, `AS_LONG`).
     """
     sign = -1.0 if kind == "score" else 1.0
     whole = [
@@ -55,24 +56,26 @@ def beside(alone: Sequence[Judgement], kind: Kind) -> list[Judgement]:
         for one in alone
         if one.verdict != says.DIVERGED and sign * (one.last - one.start) <= RISEN * abs(one.start)
     ]
-    return [_beside(one, whole, sign, kind) for one in alone]
+    return [_beside(one, [x for x in whole if _like(one, x)], sign, kind) for one in alone]
 
 
-def _beside(one: Judgement, whole: Sequence[Judgement], sign: float, kind: Kind) -> Judgement:
-    alike = [
-        x
-        for x in whole
-        if x is not one and abs(x.start - one.start) <= ALIKE * max(abs(one.start), one.descent)
-    ]
-    leading = max(one.chances, key=lambda name: one.chances[name], default=says.UNKNOWN)
-    if not alike or not one.gain or leading not in (*FALLS, says.NOT_LEARNING):
+def _like(one: Judgement, other: Judgement) -> bool:
+    apart = abs(other.start - one.start)
+    return (
+        other is not one
+        and apart <= ALIKE * max(abs(one.start), one.descent)
+        and abs(other.last_step - one.last_step) <= AS_LONG * abs(one.last_step)
+    )
+
+
+def _beside(one: Judgement, alike: Sequence[Judgement], sign: float, kind: Kind) -> Judgement:
+    if not alike or not one.gain or _likeliest(one.chances) not in (*FALLS, says.NOT_LEARNING):
         return one
     best = min(sign * x.last for x in alike)
     fall = sign * (one.start - one.last)
     beaten = sign * one.last - best > MATTERS * max(fall, 0.0)
-    share = (fall if kind == "loss" else one.descent) / max(
-        fall, *(sign * (x.start - x.last) for x in alike), 1e-300
-    )
+    largest = max(fall, *(sign * (x.start - x.last) for x in alike), 1e-300)
+    share = (fall if kind == "loss" else one.descent) / largest
     against = set(FALLS) if share < NOTHING else {says.NOT_LEARNING} if share > SOMETHING else set()
     if beaten:
         against.add(says.CONVERGED)
@@ -85,20 +88,24 @@ def _beside(one: Judgement, whole: Sequence[Judgement], sign: float, kind: Kind)
     now = dataclasses.replace(
         one, chances={name: chance / total for name, chance in chances.items()}
     )
-    verdict = max((*FALLS, says.NOT_LEARNING), key=lambda name: chances[name])
-    if verdict == one.verdict:
-        return now
+    verdict = _likeliest(now.chances)
     if now.chances[verdict] < UNSURE:
         return saying.unknown(now)
+    if verdict == one.verdict:
+        return now
     if verdict == says.IMPROVING:
         return saying.improving(now)
     there = number(one.last)
-    why = f"It came to rest at {there}, as low as any of the {len(alike)} that start alike."
-    if verdict == says.STUCK:
+    why = f"Beside those that start alike, {verdict} is likelier than {one.verdict}."
+    if verdict == says.STUCK and beaten:
         why = f"It came to rest at {there} where another that starts alike reached"
         why = f"{why} {number(sign * best)}."
     elif verdict == says.NOT_LEARNING:
-        why = f"It falls by {100 * share:.1f} % of what another does that starts alike."
-    elif beaten:
-        why = f"It came to rest at {there}."
+        why = f"It gains {100 * share:.1f} % of what another does that starts alike."
+    elif verdict == says.CONVERGED and not beaten:
+        why = f"It came to rest at {there}, as good as any of the {len(alike)} that start alike."
     return dataclasses.replace(now, verdict=verdict, sentence=why)
+
+
+def _likeliest(chances: Mapping[str, float]) -> str:
+    return max(chances, key=lambda name: chances[name], default=says.UNKNOWN)

@@ -29,9 +29,10 @@ class Trees:
         base: [verdicts] scores before any tree.
         roots: int [rounds, verdicts] the first node of each tree.
         feature, threshold: [nodes] a node goes left where the measure is at most the threshold.
-        left, right: int [nodes] the next node; a leaf's own.
+        left, right: int [nodes] how many nodes further the next one is; 0 of a leaf.
         value: [nodes] what a leaf adds.
         depth: of the deepest tree.
+        recipe: a digest of what they were grown from.
     """
 
     measures: tuple[str, ...]
@@ -44,15 +45,15 @@ class Trees:
     right: np.ndarray
     value: np.ndarray
     depth: int
+    recipe: str
 
     def chances(self, measures: Mapping[str, float]) -> dict[str, float]:
         """The chances of the verdicts, where all are as likely beforehand; KeyError without one."""
         x = np.array([measures[name] for name in self.measures], np.float32)
         node = self.roots
         for _ in range(self.depth):
-            node = np.where(
-                x[self.feature[node]] <= self.threshold[node], self.left[node], self.right[node]
-            )
+            left = x[self.feature[node]] <= self.threshold[node]
+            node = node + np.where(left, self.left[node], self.right[node])
         scores = self.base + self.value[node].sum(axis=0, dtype=np.float64)
         shares = np.exp(scores - scores.max())
         return dict(zip(self.verdicts, (shares / shares.sum()).tolist()))
@@ -65,7 +66,7 @@ def trees(path: Path = FILE) -> Trees:
         arrays: dict[str, Any] = {name: held[name] for name in held.files}
     for name in ("measures", "verdicts"):
         arrays[name] = tuple(arrays[name].tolist())
-    return Trees(**arrays | {"depth": int(arrays["depth"])})
+    return Trees(**arrays | {"depth": int(arrays["depth"]), "recipe": str(arrays["recipe"])})
 
 
 def weigh(measures: Mapping[str, float]) -> dict[str, float]:
