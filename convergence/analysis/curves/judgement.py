@@ -53,6 +53,7 @@ class Judgement:
         last_step: the last of them.
         start: the level at which it begins.
         last: the level at which the curve ends.
+        error: standard error of that level, from the noise along the curve.
         descent: how much better the best level is than the start (never negative).
         limit: where the curve is heading.
         law: power, exponential or constant; '' where none was fitted.
@@ -75,6 +76,7 @@ class Judgement:
     last_step: float = math.nan
     start: float = math.nan
     last: float = math.nan
+    error: float = math.nan
     descent: float = math.nan
     limit: Range = Range()
     law: str = ""

@@ -103,6 +103,7 @@ def _judged(series: Series, kind: Kind, sign: float, rng: np.random.Generator) -
         base,
         start=sign * level.start,
         last=sign * level.end,
+        error=level.error,
         descent=level.descent,
         best_step=float(series.steps[level.best_at]),
     )

@@ -26,6 +26,7 @@ RISEN = 0.05  # of the start level: a curve that ends so far above its start say
 COMPANY = 3  # other curves, at least, of which none ended lower: then nothing speaks for "stuck"
 NOTHING = 0.02  # of the largest fall: a smaller one is none
 SOMETHING = 0.03  # of the largest fall: a larger one is one
+ERRORS = 2.0  # standard errors by which the best of several may be better by luck
 AGAINST = 0.05  # what remains of a chance that the others speak against
 FALLS = (says.CONVERGED, says.IMPROVING, says.STUCK)
 
@@ -71,15 +72,17 @@ def _like(one: Judgement, other: Judgement) -> bool:
 def _beside(one: Judgement, alike: Sequence[Judgement], sign: float, kind: Kind) -> Judgement:
     if not alike or not one.gain or _likeliest(one.chances) not in (*FALLS, says.NOT_LEARNING):
         return one
-    best = min(sign * x.last for x in alike)
+    best = min(alike, key=lambda x: sign * x.last)
     fall = sign * (one.start - one.last)
-    beaten = sign * one.last - best > MATTERS * max(fall, 0.0)
+    beyond = sign * (one.last - best.last) - MATTERS * max(fall, 0.0)
+    noise = ERRORS * math.hypot(one.error, best.error)
+    beaten = beyond > noise
     largest = max(fall, *(sign * (x.start - x.last) for x in alike), 1e-300)
     share = (fall if kind == "loss" else one.descent) / largest
     against = set(FALLS) if share < NOTHING else {says.NOT_LEARNING} if share > SOMETHING else set()
     if beaten:
         against.add(says.CONVERGED)
-    elif len(alike) >= COMPANY:
+    elif len(alike) >= COMPANY and beyond < -noise / ERRORS:
         against.add(says.STUCK)
     chances = {
         name: chance * (AGAINST if name in against else 1.0) for name, chance in one.chances.items()
@@ -99,7 +102,7 @@ def _beside(one: Judgement, alike: Sequence[Judgement], sign: float, kind: Kind)
     why = f"Beside those that start alike, {verdict} is likelier than {one.verdict}."
     if verdict == says.STUCK and beaten:
         why = f"It came to rest at {there} where another that starts alike reached"
-        why = f"{why} {number(sign * best)}."
+        why = f"{why} {number(best.last)}."
     elif verdict == says.NOT_LEARNING:
         why = f"It gains {100 * share:.1f} % of what another does that starts alike."
     elif verdict == says.CONVERGED and not beaten:
