@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import curve_runs
+from helpers import curve_data, curve_runs
 from helpers.curve_runs import About, digest
-from helpers.curve_tasks import setting_tasks
+from helpers.curve_tasks import BUNDLED, setting_tasks, tasks_of
 
 from convergence.analysis.curves import judgement as says
 
@@ -26,6 +26,7 @@ def about(kind: str = "loss", arm: str = "rate 1", middle: np.ndarray | None = N
         GOOD,
         arm,
         STEPS if middle is None else middle,
+        broken=False,
     )
 
 
@@ -64,9 +65,17 @@ def test_a_held_out_loss_that_rises_for_good_is_over_trained() -> None:
 
 def test_worse_than_at_the_start_is_diverged_unless_it_had_learned() -> None:
     assert truth(1 + STEPS / 400) == says.DIVERGED
-    assert truth(1 + STEPS / 400, about("held-out")) == says.DIVERGED
+    held_out = dataclasses.replace(about("held-out"), broken=True)
+    assert truth(1 + STEPS / 400, held_out) == says.DIVERGED
+    assert truth(1 + STEPS / 400, about("held-out")) == "neither"
+    rises = fall(GOOD, 30) + 2 * (STEPS / 400 - 0.3).clip(0)
+    assert truth(rises, held_out) == says.DIVERGED
+    assert truth(rises, about("held-out")) == says.OVERTRAINED
     assert truth(np.where(STEPS > 300, np.nan, 0.5)) == says.DIVERGED
     assert truth(np.full(len(STEPS), 1.0)) == says.NOT_LEARNING
+    noisy = 1 + 0.5 * np.random.default_rng(1).standard_normal(len(STEPS))
+    assert truth(noisy, dataclasses.replace(about(), arm=curve_runs.STILL)) == says.NOT_LEARNING
+    assert truth(noisy) != says.NOT_LEARNING  # but in doubt
 
 
 def test_a_run_swings_that_does_so_in_step_with_its_rate_and_not_once_only() -> None:
@@ -111,11 +120,9 @@ def test_what_a_task_is_and_not_where_its_data_lie_names_its_runs() -> None:
 
 
 def test_no_reported_dataset_is_a_setting_one(tmp_path: Path) -> None:
-    from helpers.curve_data import written
-    from helpers.curve_tasks import BUNDLED, reported_tasks
-
-    names = {one.name for one in written(tmp_path, None)}
-    assert not names & set(BUNDLED)
-    tasks = reported_tasks(12, 3, tmp_path, None)
+    unseen, earlier = (made(tmp_path, None) for made in (curve_data.unseen, curve_data.earlier))
+    names = {one.name for one in unseen}
+    assert not names & {*BUNDLED, *(one.name for one in earlier), *curve_data.UCI}
+    tasks = tasks_of(unseen, 12, 3)
     assert {task.kind for task in tasks} == {"rates", "noisy", "cycles"}
     assert all(Path(task.data.data_path).exists() for task in tasks)

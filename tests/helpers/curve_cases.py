@@ -1,11 +1,11 @@
 """Verdicts on curves whose truth is known, and extrapolations, as Markdown tables.
 
-PYTHONPATH=tests python -m helpers.curve_cases --cache=FOLDER [--uci=FOLDER]
+PYTHONPATH=tests python -m helpers.curve_cases --cache=FOLDER [--published=FOLDER]
 
 Half of the curves of each verdict are made, half are of real runs, of datasets that none of the
 setting cases is of (`curve_tasks`; those from which the trees of `analysis.curves` grew). The real
-runs take some minutes and are kept in the cache folder; without the UCI folder those of generated
-datasets alone are judged.
+runs take some minutes and are kept in the cache folder; without the folder of published data those
+of generated datasets alone are judged.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from helpers import curve_runs
+from helpers import curve_data, curve_runs
 from helpers.curve_shapes import Case, shape
-from helpers.curve_tasks import reported_tasks
+from helpers.curve_tasks import tasks_of
 from scipy.stats import binomtest
 
 from convergence.analysis.curves import VERDICTS, extrapolate, judge, judge_together
 from convergence.analysis.curves import judgement as says
 
 CLASSES = VERDICTS[:-1]
-SEED = 11
+SEED = 12
 COUNT = 80  # of a verdict, half of them real
-TASKS = 40
+TASKS = 36
 DRAWS = 1000
 
 
-def real_cases(cache: Path, uci: Path | None) -> list[Case]:
+def real_cases(cache: Path, published: Path | None) -> list[Case]:
     """All cases of the reported tasks."""
-    tasks = reported_tasks(TASKS, SEED, cache / "files", uci)
+    tasks = tasks_of(curve_data.unseen(cache / "files", published), TASKS, SEED)
     return [case for task in tasks for case in curve_runs.cases(task, cache)]
 
 
@@ -203,9 +203,9 @@ def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--uci", type=Path, help="the folder of the published UCI splits")
+    parser.add_argument("--published", type=Path, help="of `curve_data`")
     asked = parser.parse_args()
-    real = real_cases(asked.cache, asked.uci)
+    real = real_cases(asked.cache, asked.published)
     cases = gathered(real, COUNT)
     scores = [case for case in real if case.kind == "score" and case.truth in CLASSES]
     print(neither(real))

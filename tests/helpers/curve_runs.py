@@ -29,8 +29,10 @@ KINDS: dict[Kind, tuple[str, str]] = {  # the steps and the values of each kind 
     "score": ("eval_step", "score"),
 }
 NOTHING = 0.02  # of the best arm's descent: nothing was learned
+RISEN = 0.05  # of the start: above, it is worse than there
 SWINGS = 0.08  # of the descent
 TENTH = 0.1
+STILL = f"rate {RATES[0]:g}"  # the arm that hardly moves
 PHASES = 8  # of a cycle
 
 
@@ -131,8 +133,9 @@ def _cut(
     replica = np.array([int((arm[:k] == one).sum()) for k, one in enumerate(arm)])
     now = _level(steps, values, until)
     # All arms of a seed start from the same weights, and one of them hardly moves.
-    still = arm == names.index(f"rate {RATES[0]:g}")
+    still = arm == names.index(STILL)
     starts = np.array([_start(kind, values[still & (replica == k)][0]) for k in range(SEEDS)])
+    broken = _broken(held, until)
     found = []
     for row in range(len(arm)):
         if replica[row] % len(CUTS) != CUTS.index(cut):  # every run is judged at one cut only
@@ -143,7 +146,7 @@ def _cut(
         # The best arm of the other seeds, so that none is chosen for its luck in this one.
         others = [now[(arm == k) & ~own].mean() for k in range(len(names))]
         best = float(now[(arm == int(np.argmin(others))) & own][0])
-        about = About(kind, until, start, best, name, of_arm)
+        about = About(kind, until, start, best, name, of_arm, bool(broken[row]))
         truth = _truth(steps, values[row], about)
         same = own & (arm != arm[row])
         shown = sign * values[:, inside]
@@ -152,6 +155,12 @@ def _cut(
         end = sign * float(now[row])
         found.append(Case(truth, source, kind, steps[inside], shown[row], end, siblings))
     return found
+
+
+def _broken(held: dict[str, np.ndarray], until: float) -> np.ndarray:
+    """bool[trials] whether training had diverged by a step."""
+    end = _level(held["loss_step"].astype(np.float64), held["loss"], until)
+    return end > (1 + RISEN) * held["loss"][:, :3].max(axis=1)
 
 
 def _start(kind: Kind, still: np.ndarray) -> float:
@@ -168,6 +177,7 @@ class About:
         start: where all arms of its seed start.
         best: the level of the best arm where it is cut.
         middle: [points] the median of the arm's seeds.
+        broken: whether its training loss ended above where it began, or not finite.
     """
 
     kind: Kind
@@ -176,6 +186,7 @@ class About:
     best: float
     arm: str
     middle: np.ndarray
+    broken: bool
 
 
 def _truth(steps: np.ndarray, values: np.ndarray, about: About) -> str:
@@ -185,17 +196,30 @@ def _truth(steps: np.ndarray, values: np.ndarray, about: About) -> str:
     then = float(_level(steps, values[None], 10 * until)[0])
     error = _error(steps, values, until)
     descent, most = start - now, start - about.best
-    if not np.isfinite(now) or (about.kind == "loss" and now > start + 0.05 * abs(start)):
+    if about.arm == STILL:  # nothing moves, whatever noise says
+        return says.NOT_LEARNING
+    if not np.isfinite(now):
+        return says.DIVERGED
+    worse = _more(now - start, RISEN * abs(start), error)
+    if worse is None:
+        return "neither"
+    if about.kind == "loss" and worse:
         return says.DIVERGED
     before = now
     if about.kind != "loss":
         before = _lowest(steps, values, -np.inf, until)
         then = _lowest(steps, values, until, 10 * until)
     fallen = start - before
-    if fallen < NOTHING * most:
-        worse = now > start + 0.05 * abs(start)
-        return says.DIVERGED if worse else says.NOT_LEARNING
-    swings = _swings(steps, values, about, fallen)
+    learned = _more(fallen, NOTHING * most, 2 * error)
+    swings = _swings(steps, values, about, max(fallen, NOTHING * most))
+    if not learned and (swings is not None or learned is None):
+        return "neither"
+    if worse and swings is not None:
+        return "neither"
+    if worse:  # though it may have fallen before: was that training's doing?
+        return says.DIVERGED if about.broken else says.OVERTRAINED if learned else "neither"
+    if not learned:
+        return says.NOT_LEARNING
     if swings == 0:
         return "neither"
     if swings and now - before < 2 * swings:

@@ -1,14 +1,14 @@
 """The tasks of the real runs, drawn at random: which set the rules, and which are only reported.
 
 Both parts are drawn alike – model, optimiser, rate, batch, noise, rows, and what is tried – but
-from other seeds and of other data: the setting tasks of the bundled datasets, the reported ones of
-those in `curve_data`. No task was chosen.
+from other seeds and of other data: the setting tasks of the bundled datasets and of those that were
+reported earlier, the reported ones of the others in `curve_data`. No task was chosen.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 from helpers import curve_data
@@ -97,19 +97,16 @@ def setting_tasks(count: int, seed: int) -> tuple[Task, ...]:
     )
 
 
-def reported_tasks(count: int, seed: int, files: Path, uci: Path | None) -> tuple[Task, ...]:
-    """Tasks of datasets that no setting task has; written as files into the folder ``files``."""
-    there = curve_data.written(files, uci)
+def tasks_of(files: Sequence[curve_data.File], count: int, seed: int) -> tuple[Task, ...]:
+    """Tasks of datasets in files."""
 
-    def data(k: int, _: np.random.Generator) -> tuple[str, DataSpec, int, bool]:
-        one = there[_turn(k, len(there))]
+    def data(k: int) -> tuple[str, DataSpec, int, bool]:
+        one = files[_turn(k, len(files))]
         task = "classification" if one.classes else "regression"
         return one.name, DataSpec("file", str(one.path), task=task), one.rows, one.classes
 
     streams = [np.random.default_rng([seed, k]) for k in range(count)]
-    return tuple(
-        _drawn(f"reported {seed} {k}", k, rng, *data(k, rng)) for k, rng in enumerate(streams)
-    )
+    return tuple(_drawn(f"reported {seed} {k}", k, rng, *data(k)) for k, rng in enumerate(streams))
 
 
 def _drawn(

@@ -1,6 +1,6 @@
 """How the trees of `analysis.curves.weighing` were grown: from the setting cases alone.
 
-PYTHONPATH=tests python -m helpers.curve_weights --cache=FOLDER [--check]
+PYTHONPATH=tests python -m helpers.curve_weights --cache=FOLDER --published=FOLDER [--check]
 
 Boosted trees on what is measured of every real run of the setting tasks, of made curves, and of a
 thinner copy of each (loggers write seldom). Each verdict counts alike, and of it real losses, real
@@ -19,9 +19,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from helpers import curve_runs
+from helpers import curve_data, curve_runs
 from helpers.curve_shapes import Case, shape
-from helpers.curve_tasks import Task, setting_tasks
+from helpers.curve_tasks import Task, setting_tasks, tasks_of
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from convergence.analysis.curves import VERDICTS, weighing
@@ -29,6 +29,7 @@ from convergence.analysis.curves.judging import measured
 
 CLASSES = VERDICTS[:-1]
 TASKS = (*setting_tasks(56, 1), *setting_tasks(44, 2))
+EARLIER = (40, 11)  # tasks and seed of those that were reported once
 MADE, SEED, FOLDS = 1200, 901, 5
 THIN = (6, 80)  # points of a thinner copy, at least and at most
 LIGHTER = 0.3  # the weight of a thinner copy, times its curve's
@@ -87,9 +88,9 @@ def rows(cases: Sequence[Case], group: str, seed: int) -> list[Row]:
     return found
 
 
-def of_task(task: Task, cache: Path | None) -> list[Row]:
+def of_task(task: Task, cache: Path) -> list[Row]:
     """The rows of a task's runs."""
-    return rows(curve_runs.cases(task, cache), task.data.dataset, task.seed)
+    return rows(curve_runs.cases(task, cache), task.name.split(maxsplit=3)[-1], task.seed)
 
 
 def of_made(fold: int) -> list[Row]:
@@ -99,17 +100,27 @@ def of_made(fold: int) -> list[Row]:
     return rows(cases, f"made {fold}", fold)
 
 
-def setting(cache: Path | None, jobs: int) -> list[Row]:
+def setting(cache: Path, published: Path, jobs: int) -> list[Row]:
     """All rows."""
+    tasks = [*TASKS, *tasks_of(curve_data.earlier(cache / "files", published), *EARLIER)]
     with ProcessPoolExecutor(jobs) as pool:
         made = pool.map(of_made, range(FOLDS))
-        real = pool.map(of_task, TASKS, [cache] * len(TASKS))
+        real = pool.map(of_task, tasks, [cache] * len(tasks))
         return [row for some in (*real, *made) for row in some]
 
 
 def recipe() -> str:
     """Of all that the trees grow from, but for what is measured."""
-    told = ([curve_runs.digest(task) for task in TASKS], MADE, SEED, FOLDS, THIN, LIGHTER, HEAVIEST)
+    told = (
+        [curve_runs.digest(task) for task in TASKS],
+        EARLIER,
+        MADE,
+        SEED,
+        FOLDS,
+        THIN,
+        LIGHTER,
+        HEAVIEST,
+    )
     return hashlib.sha256(repr((told, PARAMS)).encode()).hexdigest()[:12]
 
 
@@ -199,11 +210,12 @@ def checked(table: Sequence[Row]) -> Iterator[str]:
 def main() -> None:
     """Grows and writes the trees, or checks them."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--cache", type=Path, required=True, help="kept runs")
+    parser.add_argument("--published", type=Path, required=True, help="of `curve_data`")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--check", action="store_true")
     told = parser.parse_args()
-    table = setting(told.cache, told.jobs)
+    table = setting(told.cache, told.published, told.jobs)
     if told.check:
         for line in checked(table):
             print(line, flush=True)
