@@ -24,6 +24,7 @@ def about(kind: str = "loss", arm: str = "rate 1", middle: np.ndarray | None = N
         UNTIL,
         1.0,
         GOOD,
+        0.0,
         arm,
         STEPS if middle is None else middle,
         broken=False,
@@ -107,6 +108,12 @@ def test_where_noise_would_decide_it_is_neither() -> None:
     told = dataclasses.replace(about(), best=0.36)
     noisy = gain + 0.6 * np.exp(-STEPS / 30) + 0.1 * rng.standard_normal(len(STEPS))
     assert truth(noisy, told) == "neither"
+
+
+def test_a_best_arm_that_is_unsure_beats_none() -> None:
+    higher = fall(0.2, 30)
+    assert truth(higher) == says.STUCK
+    assert truth(higher, dataclasses.replace(about(), unsure=0.2)) == "neither"
 
 
 def test_what_a_task_is_and_not_where_its_data_lie_names_its_runs() -> None:

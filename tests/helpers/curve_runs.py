@@ -145,8 +145,9 @@ def _cut(
         own = replica == replica[row]
         # The best arm of the other seeds, so that none is chosen for its luck in this one.
         others = [now[(arm == k) & ~own].mean() for k in range(len(names))]
-        best = float(now[(arm == int(np.argmin(others))) & own][0])
-        about = About(kind, until, start, best, name, of_arm, bool(broken[row]))
+        best = np.flatnonzero((arm == int(np.argmin(others))) & own)[0]
+        unsure = _error(steps, values[best], until)
+        about = About(kind, until, start, float(now[best]), unsure, name, of_arm, bool(broken[row]))
         truth = _truth(steps, values[row], about)
         same = own & (arm != arm[row])
         shown = sign * values[:, inside]
@@ -175,7 +176,7 @@ class About:
         kind, arm: as named.
         until: where it is cut.
         start: where all arms of its seed start.
-        best: the level of the best arm where it is cut.
+        best, unsure: the level of the best arm where it is cut, and its standard error.
         middle: [points] the median of the arm's seeds.
         broken: whether its training loss ended above where it began, or not finite.
     """
@@ -184,6 +185,7 @@ class About:
     until: float
     start: float
     best: float
+    unsure: float
     arm: str
     middle: np.ndarray
     broken: bool
@@ -231,7 +233,7 @@ def _truth(steps: np.ndarray, values: np.ndarray, about: About) -> str:
     if not np.isfinite(then):
         return "neither"
     improves = _more(now - then, MATTERS * descent, error)
-    beaten = _more(now - about.best, MATTERS * descent, np.sqrt(2) * error)
+    beaten = _more(now - about.best, MATTERS * descent, float(np.hypot(error, about.unsure)))
     if improves is None or (not improves and beaten is None):
         return "neither"
     return says.IMPROVING if improves else says.STUCK if beaten else says.CONVERGED

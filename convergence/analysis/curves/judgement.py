@@ -54,6 +54,7 @@ class Judgement:
         start: the level at which it begins.
         last: the level at which the curve ends.
         error: standard error of that level, from the noise along the curve.
+        noise: standard deviation of a point.
         descent: how much better the best level is than the start (never negative).
         limit: where the curve is heading.
         law: power, exponential or constant; '' where none was fitted.
@@ -77,6 +78,7 @@ class Judgement:
     start: float = math.nan
     last: float = math.nan
     error: float = math.nan
+    noise: float = math.nan
     descent: float = math.nan
     limit: Range = Range()
     law: str = ""

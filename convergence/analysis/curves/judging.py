@@ -104,6 +104,7 @@ def _judged(series: Series, kind: Kind, sign: float, rng: np.random.Generator) -
         start=sign * level.start,
         last=sign * level.end,
         error=level.error,
+        noise=series.noise,
         descent=level.descent,
         best_step=float(series.steps[level.best_at]),
     )

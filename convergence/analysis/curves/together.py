@@ -23,6 +23,7 @@ from convergence.analysis.curves.words import number
 ALIKE = 0.15  # of the start level: curves that start so near each other are compared
 AS_LONG = 0.1  # of the last step: curves that end so near each other are as long
 RISEN = 0.05  # of the start level: a curve that ends so far above its start says nothing of others
+SPREAD = 3.0  # standard deviations of a point by which starts differ by their batches
 COMPANY = 3  # other curves, at least, of which none ended lower: then nothing speaks for "stuck"
 NOTHING = 0.02  # of the largest fall: a smaller one is none
 SOMETHING = 0.03  # of the largest fall: a larger one is one
@@ -61,7 +62,7 @@ def beside(alone: Sequence[Judgement], kind: Kind) -> list[Judgement]:
 
 
 def _like(one: Judgement, other: Judgement) -> bool:
-    apart = abs(other.start - one.start)
+    apart = abs(other.start - one.start) - SPREAD * math.hypot(one.noise, other.noise)
     return (
         other is not one
         and apart <= ALIKE * max(abs(one.start), one.descent)
