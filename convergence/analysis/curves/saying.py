@@ -47,7 +47,7 @@ def not_learning(level: Levels, base: Judgement, sign: float) -> Judgement:
     if abs(level.end - level.start) <= ERRORS * level.rise_error:
         why = f"{why}, within its noise"
     elif level.descent > ERRORS * level.rise_error:
-        why = f"From {first} it came to {number(sign * level.best)} only"
+        why = f"From {first} it gained {number(level.descent)} only"
     return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=f"{why}.", best_step=None)
 
 
