@@ -21,7 +21,7 @@ from convergence.analysis.curves.fit import fit, interval
 from convergence.analysis.curves.judgement import Judgement, Kind, Range
 from convergence.analysis.curves.measuring import measures
 from convergence.analysis.curves.series import Series, prepare
-from convergence.analysis.curves.weighing import UNSURE, weigh
+from convergence.analysis.curves.weighing import UNSURE, scaled, weigh
 from convergence.analysis.curves.words import number, step
 
 FEWEST = 5  # points
@@ -151,9 +151,7 @@ def possible(
         ruled_out.add(says.OSCILLATING)
     if level.descent <= max(NOTHING * abs(level.start), level.rise_error):
         ruled_out.add(says.OVERTRAINED)
-    kept = {name: 0.0 if name in ruled_out else chance for name, chance in chances.items()}
-    total = math.fsum(kept.values())
-    return {name: chance / total for name, chance in kept.items()}
+    return scaled(chances, dict.fromkeys(ruled_out, 0.0))
 
 
 def measured(

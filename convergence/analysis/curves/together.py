@@ -17,7 +17,7 @@ from convergence.analysis.curves import saying
 from convergence.analysis.curves.judgement import Judgement, Kind
 from convergence.analysis.curves.judging import judge
 from convergence.analysis.curves.resting import MATTERS
-from convergence.analysis.curves.weighing import UNSURE
+from convergence.analysis.curves.weighing import UNSURE, scaled
 from convergence.analysis.curves.words import number
 
 ALIKE = 0.15  # of the start level: curves that start so near each other are compared
@@ -85,13 +85,7 @@ def _beside(one: Judgement, alike: Sequence[Judgement], sign: float, kind: Kind)
         against.add(says.CONVERGED)
     elif len(alike) >= COMPANY and beyond < -noise / ERRORS:
         against.add(says.STUCK)
-    chances = {
-        name: chance * (AGAINST if name in against else 1.0) for name, chance in one.chances.items()
-    }
-    total = math.fsum(chances.values())
-    now = dataclasses.replace(
-        one, chances={name: chance / total for name, chance in chances.items()}
-    )
+    now = dataclasses.replace(one, chances=scaled(one.chances, dict.fromkeys(against, AGAINST)))
     verdict = _likeliest(now.chances)
     if now.chances[verdict] < UNSURE:
         return saying.unknown(now)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,14 @@ def trees(path: Path = FILE) -> Trees:
 def weigh(measures: Mapping[str, float]) -> dict[str, float]:
     """The chances of the verdicts from what was measured, of `measuring.measures`."""
     return trees().chances(measures)
+
+
+def scaled(chances: Mapping[str, float], factors: Mapping[str, float]) -> dict[str, float]:
+    """Chances times factors (1 where none is given), adding up to 1 again.
+
+    >>> scaled({"a": 0.5, "b": 0.5}, {"b": 0.0})
+    {'a': 1.0, 'b': 0.0}
+    """
+    weighed = {name: chance * factors.get(name, 1.0) for name, chance in chances.items()}
+    total = math.fsum(weighed.values())
+    return {name: chance / total for name, chance in weighed.items()}
