@@ -6,13 +6,13 @@ import dataclasses
 import math
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from convergence import logs
-from convergence.analysis.curves import Judgement, Kind, Range, beside, judge
+from convergence.analysis.curves import Judgement, Kind, Range, judge, judge_together
 from convergence.analysis.curves import judgement as says
 from convergence.errors import UserError
 from convergence.logs import Curve
@@ -91,19 +91,8 @@ def judge_paths(
         guessed = sorted({c.tag for _, c in curves if logs.higher_is_better(c.tag)})
         if guessed:
             notes.append(f"Taken as better when higher, by name: {_few(guessed)}.")
-    judged = [_judged(name, curve, higher, held_out, seed) for name, curve in curves]
-    return Found(tuple(judged if alone else _together(judged)), tuple(notes))
-
-
-def _together(judged: Sequence[Judged]) -> list[Judged]:
-    """Each curve in the light of the others of its tag."""
-    found = list(judged)
-    for tag in dict.fromkeys(one.curve.tag for one in judged):
-        mine = [k for k, one in enumerate(judged) if one.curve.tag == tag]
-        told = beside([judged[k].judgement for k in mine], judged[mine[0]].kind)
-        for k, one in zip(mine, told):
-            found[k] = dataclasses.replace(found[k], judgement=one)
-    return found
+    named = [(name, *_of_kind(curve, higher, held_out)) for name, curve in curves]
+    return Found(tuple(_judged(named, seed, alone)), tuple(notes))
 
 
 def _judgeable(curves: list[tuple[str, Curve]]) -> tuple[list[tuple[str, Curve]], list[str]]:
@@ -115,21 +104,31 @@ def _judgeable(curves: list[tuple[str, Curve]]) -> tuple[list[tuple[str, Curve]]
     return chosen, sorted({curve.tag for _, curve in curves} - tags)
 
 
-def _judged(
-    name: str,
-    curve: Curve,
-    higher: Sequence[str] | None,
-    held_out: Sequence[str],
-    seed: int,
-) -> Judged:
+def _of_kind(
+    curve: Curve, higher: Sequence[str] | None, held_out: Sequence[str]
+) -> tuple[Curve, Kind]:
     up = logs.higher_is_better(curve.tag) if higher is None else curve.tag in higher
     if curve.tag in held_out:
         curve = dataclasses.replace(curve, held_out=True)
-    kind = logs.kind_of(curve, up)
-    # A generator for each, or its verdict would depend on what else was asked for.
-    one = judge(curve.steps, curve.values, kind=kind, rng=np.random.default_rng(seed))
-    told = dataclasses.replace(one, warnings=(*curve.warnings, *one.warnings))
-    return Judged(name, curve, kind, told)
+    return curve, logs.kind_of(curve, up)
+
+
+def _judged(named: Sequence[tuple[str, Curve, Kind]], seed: int, alone: bool) -> Iterator[Judged]:
+    """Each curve, alone or in the light of the others of its tag."""
+    groups: dict[tuple[str, Kind], list[int]] = {}
+    for k, (_, curve, kind) in enumerate(named):
+        groups.setdefault((curve.tag, kind), []).append(k)
+    said: dict[int, Judgement] = {}
+    for (_, kind), mine in groups.items():
+        curves = [(named[k][1].steps, named[k][1].values) for k in mine]
+        if alone:
+            each = [judge(*one, kind=kind, rng=np.random.default_rng(seed)) for one in curves]
+        else:
+            each = judge_together(curves, kind=kind, seed=seed)
+        said |= dict(zip(mine, each))
+    for k, (name, curve, kind) in enumerate(named):
+        warnings = (*curve.warnings, *said[k].warnings)
+        yield Judged(name, curve, kind, dataclasses.replace(said[k], warnings=warnings))
 
 
 def _few(names: Sequence[str], most: int = 8) -> str:

@@ -126,10 +126,9 @@ def test_what_a_task_is_and_not_where_its_data_lie_names_its_runs() -> None:
     assert again == (first, second)
 
 
-def test_no_reported_dataset_is_a_setting_one(tmp_path: Path) -> None:
-    unseen, earlier = (made(tmp_path, None) for made in (curve_data.unseen, curve_data.earlier))
-    names = {one.name for one in unseen}
-    assert not names & {*BUNDLED, *(one.name for one in earlier), *curve_data.UCI}
-    tasks = tasks_of(unseen, 12, 3)
+def test_tasks_are_drawn_of_every_kind_and_of_files_that_are_there(tmp_path: Path) -> None:
+    files = curve_data.second(tmp_path, None)
+    assert not {one.name for one in files} & {*BUNDLED, *curve_data.UCI}
+    tasks = tasks_of(files, 12, 3)
     assert {task.kind for task in tasks} == {"rates", "noisy", "cycles"}
     assert all(Path(task.data.data_path).exists() for task in tasks)

@@ -14,20 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from convergence.analysis.curves import (
-    VERDICTS,
-    Judgement,
-    beside,
-    extrapolate,
-    judge,
-    judge_together,
-    saying,
-)
+from convergence.analysis.curves import VERDICTS, Judgement, extrapolate, judge, saying
 from convergence.analysis.curves import judgement as says
 from convergence.analysis.curves.features import abruptness
 from convergence.analysis.curves.judging import measured
 from convergence.analysis.curves.series import in_order, prepare
-from convergence.analysis.curves.weighing import trees, weigh
+from convergence.analysis.curves.weighing import ALONE, trees, weigh
 
 STEPS = np.arange(1, 601)
 X = STEPS / STEPS[-1]
@@ -101,13 +93,6 @@ def test_what_never_swings_does_not_oscillate() -> None:
         assert told.verdict != says.OSCILLATING
 
 
-def test_runs_of_other_lengths_are_no_company() -> None:
-    long, short = noisy(PLAIN[says.IMPROVING]), noisy(PLAIN[says.IMPROVING])[:100]
-    curves = [(STEPS, long), (STEPS[:100], short)]
-    alone = [said(values, steps) for steps, values in curves]
-    assert beside(alone, "loss") == alone
-
-
 def test_of_an_oscillation_amplitude_and_period_are_told() -> None:
     told = said(noisy(PLAIN[says.OSCILLATING]))
     assert told.amplitude == pytest.approx(0.2, rel=0.2)
@@ -169,61 +154,10 @@ def test_a_descent_broken_off_ends_more_suddenly_than_any_law() -> None:
     assert abruptness(at, broken / broken[0], 0.0)[0] < 0.7
 
 
-def test_beside_a_better_run_of_the_same_start_a_resting_one_is_stuck() -> None:
-    good, poor = noisy(0.3 + FALL), noisy(0.45 + 0.85 * FALL, seed=1)
-    assert said(poor).verdict == says.CONVERGED
-    rng = np.random.default_rng(0)
-    together = judge_together([(STEPS, good), (STEPS, poor)], rng=rng)
-    assert [one.verdict for one in together] == [says.CONVERGED, says.STUCK]
-    other = judge_together([(STEPS, good / 20), (STEPS, poor)], rng=rng)
-    assert other[1].verdict == says.CONVERGED  # another loss altogether
-
-
-def doubtful(count: int, chances: dict[str, float], **changes: Any) -> list[Judgement]:
-    """Judgements of like curves at rest, so weighed."""
-    verdict = max(chances, key=lambda name: chances[name])
-    chances = dict.fromkeys(VERDICTS[:-1], 0.0) | chances
-    one = dataclasses.replace(said(noisy(0.3 + FALL)), verdict=verdict, chances=chances, **changes)
-    return [dataclasses.replace(one) for _ in range(count)]
-
-
-def test_among_curves_of_which_none_ends_lower_none_is_stuck() -> None:
-    chances = {says.STUCK: 0.6, says.CONVERGED: 0.3, says.IMPROVING: 0.1}
-    many, two = beside(doubtful(4, chances), "loss"), beside(doubtful(2, chances), "loss")
-    assert [one.verdict for one in many] == [says.CONVERGED] * 4
-    assert "as good as any of the 3" in many[0].sentence
-    assert [one.verdict for one in two] == [says.STUCK] * 2
-    assert math.fsum(many[0].chances.values()) == pytest.approx(1)
-
-
-def test_a_fall_that_is_small_beside_others_is_none_and_one_that_is_large_is_one() -> None:
-    falls = {says.IMPROVING: 0.6, says.NOT_LEARNING: 0.4}
-    (large,) = doubtful(1, falls, start=1.0, last=0.1, descent=0.9)
-    (small,) = doubtful(1, falls, start=1.0, last=0.99, descent=0.01)
-    assert [one.verdict for one in beside([large, small], "loss")] == [
-        says.IMPROVING,
-        says.NOT_LEARNING,
-    ]
-    (unsure,) = doubtful(1, {says.IMPROVING: 0.4, says.NOT_LEARNING: 0.6})
-    told = beside([large, dataclasses.replace(unsure, start=1.0, last=0.5, descent=0.5)], "loss")
-    assert told[1].verdict == says.IMPROVING
-    assert "ten times the length" in told[1].sentence
-
-
-def test_scores_are_compared_upwards() -> None:
-    chances = {says.CONVERGED: 0.9, says.STUCK: 0.1}
-    (high,) = doubtful(1, chances, start=0.1, last=0.9, descent=0.8)
-    (low,) = doubtful(1, chances, start=0.1, last=0.6, descent=0.5)
-    assert [one.verdict for one in beside([high, low], "score")] == [says.CONVERGED, says.STUCK]
-    assert [one.verdict for one in beside([high, low], "loss")][1] == says.CONVERGED
-
-
 @pytest.mark.parametrize("truth", PLAIN)
 def test_what_is_weighed_is_finite_and_has_trees_and_the_chances_add_up(truth: str) -> None:
-    values = noisy(PLAIN[truth])
-    found = measured(STEPS, values, kind="loss", rng=np.random.default_rng(0))
-    assert found is not None
-    assert tuple(found) == trees().measures
+    found, _ = measured(STEPS, noisy(PLAIN[truth]), kind="loss", rng=np.random.default_rng(0))
+    assert tuple(found) == trees(ALONE).measures
     assert np.isfinite(list(found.values())).all()
     chances = weigh(found)
     assert set(chances) == set(VERDICTS) - {says.UNKNOWN}
@@ -234,11 +168,11 @@ def test_what_is_weighed_is_finite_and_has_trees_and_the_chances_add_up(truth: s
 @pytest.mark.parametrize("scale", [1e3, 1e-13, 1e30])
 def test_a_scale_changes_no_measure(scale: float) -> None:
     values = noisy(PLAIN[says.CONVERGED])
-    first, second = (
+    (first, _), (second, _) = (
         measured(STEPS, times * values, kind="loss", rng=np.random.default_rng(0))
         for times in (1.0, scale)
     )
-    assert first is not None
+    assert first
     assert second == pytest.approx(first, abs=1e-6)
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from convergence.analysis.curves import VERDICTS, Judgement, beside, judge
+from convergence.analysis.curves import VERDICTS, Judgement, judge_together
 from convergence.reporting import tables
 from convergence.reporting.records import Records
 
@@ -24,16 +24,15 @@ def made(records: Records) -> list[Made]:
     steps = curves["loss_step"].astype(np.float64)
     each = max(1, MOST // len(records.arms))
     lengths = records.column("steps")
-    rng = np.random.default_rng(0)
-    arms, said = [], []
+    arms, trials = [], []
     for arm in records.arms[:MOST]:
         for row in records.rows[arm][:each]:
             length = lengths[row]
             inside = steps <= length if np.isfinite(length) else np.ones(len(steps), bool)
             values = curves["loss_mean"][row].astype(np.float64)
-            said.append(judge(steps[inside], values[inside], rng=rng))
+            trials.append((steps[inside], values[inside]))
             arms.append(arm)
-    told = beside(said, "loss")
+    told = judge_together(trials)
     rows = [
         _row(arm, [one for one, of in zip(told, arms) if of == arm]) for arm in dict.fromkeys(arms)
     ]

@@ -1,11 +1,10 @@
 """Verdicts on curves whose truth is known, and extrapolations, as Markdown tables.
 
-PYTHONPATH=tests python -m helpers.curve_cases --cache=FOLDER [--published=FOLDER]
+PYTHONPATH=tests python -m helpers.curve_cases --cache=FOLDER --wheels=FOLDER
 
-Half of the curves of each verdict are made, half are of real runs, of datasets that none of the
-setting cases is of (`curve_tasks`; those from which the trees of `analysis.curves` grew). The real
-runs take some minutes and are kept in the cache folder; without the folder of published data those
-of generated datasets alone are judged.
+Half of the curves of each verdict are made, half are of real runs, of published tables (those of
+`curve_tables`, in the folder of wheels) that none of the setting cases is of, from which the trees
+of `analysis.curves` grew. The real runs take half an hour and are kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -17,24 +16,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from helpers import curve_data, curve_runs
+from helpers import curve_data, curve_runs, curve_tables
 from helpers.curve_shapes import Case, shape
 from helpers.curve_tasks import tasks_of
 from scipy.stats import binomtest
 
-from convergence.analysis.curves import VERDICTS, extrapolate, judge, judge_together
+from convergence.analysis.curves import VERDICTS, extrapolate, judge, stands
 from convergence.analysis.curves import judgement as says
 
 CLASSES = VERDICTS[:-1]
-SEED = 13
+SEED = 22
 COUNT = 80  # of a verdict, half of them real
-TASKS = 28
+TASKS = 36
 DRAWS = 1000
 
 
-def real_cases(cache: Path, published: Path | None) -> list[Case]:
+def real_cases(cache: Path, wheels: Path) -> list[Case]:
     """All cases of the reported tasks."""
-    tasks = tasks_of(curve_data.unseen(cache / "files", published), TASKS, SEED)
+    files = curve_data.written(cache / "files", curve_tables.halves(wheels)[1])
+    tasks = tasks_of(files, TASKS, SEED)
     return [case for task in tasks for case in curve_runs.cases(task, cache)]
 
 
@@ -93,11 +93,9 @@ def told(cases: Sequence[Case], together: bool) -> list[Told]:
     found = []
     for k, case in enumerate(cases):
         rng = np.random.default_rng(0)
-        if together and case.siblings:
-            curves = [(case.steps, case.values), *case.siblings]
-            said = judge_together(curves, kind=case.kind, rng=rng)[0]
-        else:
-            said = judge(case.steps, case.values, kind=case.kind, rng=rng)
+        there = [stands(*curve, kind=case.kind) for curve in case.others if together]
+        others = [one for one in there if one is not None]
+        said = judge(case.steps, case.values, kind=case.kind, others=others, rng=rng)
         real = case.source.startswith("real")
         unit = _task(case) if real else f"made {k}"
         found.append(Told(case.truth, said.verdict, unit, real, bool(said.chances)))
@@ -203,9 +201,9 @@ def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--published", type=Path, help="of `curve_data`")
+    parser.add_argument("--wheels", type=Path, required=True, help="of `curve_tables`")
     asked = parser.parse_args()
-    real = real_cases(asked.cache, asked.published)
+    real = real_cases(asked.cache, asked.wheels)
     cases = gathered(real, COUNT)
     scores = [case for case in real if case.kind == "score" and case.truth in CLASSES]
     print(neither(real))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -91,23 +92,24 @@ def _mnist(folder: Path) -> Table:
     return inputs[:, inputs.std(axis=0) > 0], held("labels-idx1", 8)[:MOST].astype(np.int64), True
 
 
-def earlier(folder: Path, published: Path | None) -> tuple[File, ...]:
-    """The datasets of curves that were reported once and set rules since, written into a folder."""
+def first(folder: Path, published: Path | None) -> tuple[File, ...]:
+    """The datasets of the curves that were reported first, written into a folder."""
     sets = _generated()
     if published is not None:
         sets |= {name: _uci(published / "uci", name) for name in UCI}
-    return _written(folder, sets)
+    return written(folder, sets)
 
 
-def unseen(folder: Path, published: Path | None) -> tuple[File, ...]:
-    """The datasets of the reported curves, written into a folder."""
+def second(folder: Path, published: Path | None) -> tuple[File, ...]:
+    """The datasets of the curves that were reported next, written into a folder."""
     sets = _others()
     if published is not None:
         sets |= {"mnist": _mnist(published / "mnist_t10k")}
-    return _written(folder, sets)
+    return written(folder, sets)
 
 
-def _written(folder: Path, sets: dict[str, Table]) -> tuple[File, ...]:
+def written(folder: Path, sets: Mapping[str, Table]) -> tuple[File, ...]:
+    """Tables as NPZ files in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for name, (x, y, classes) in sets.items():

@@ -1,14 +1,15 @@
 """Real runs of this engine, each labelled by what happened when it went on ten times as long.
 
 A run is cut at a tenth or a twentieth of its length: the cut part is judged, the next ten times as
-long and the other arms of its task tell what is true. Its rate is constant from before the cut on,
-but for cycled rates, which go on until a little after it.
+long and the other arms of its task tell what is true. (Runs that set rules are cut more often.) Its
+rate is constant from before the cut on, but for cycled rates, which go on until a little after it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -108,14 +109,22 @@ def _noise(part: np.ndarray) -> float:
     return float(np.median(np.abs(np.diff(part, 2))) / 0.6745 / np.sqrt(6))
 
 
-def cases(task: Task, cache: Path | None) -> list[Case]:
-    """Every cut run of a task with its label."""
+def cases(task: Task, cache: Path | None, cuts: Sequence[int] = ()) -> list[Case]:
+    """Every cut run of a task with its label, beside all others of the task cut alike.
+
+    Args:
+        task: of which the runs are.
+        cache: as of `curves`.
+        cuts: the judged parts are the whole over each; without, each run is judged at one of
+            `CUTS` only.
+    """
     held = curves(task, cache)
     found = []
     for kind, (step_name, name) in KINDS.items():
         steps, sign = held[step_name].astype(np.float64), -1.0 if kind == "score" else 1.0
-        for cut in CUTS:
-            found += _cut(task, held, kind, steps, sign * held[name], LENGTH / cut, cut)
+        for turn, cut in enumerate(cuts or CUTS):
+            only = None if cuts else turn
+            found += _cut(task, held, kind, steps, sign * held[name], LENGTH / cut, only)
     return found
 
 
@@ -126,7 +135,7 @@ def _cut(
     steps: np.ndarray,
     values: np.ndarray,
     until: float,
-    cut: int,
+    turn: int | None,
 ) -> list[Case]:
     inside, sign = steps <= until, -1.0 if kind == "score" else 1.0
     arm, names = held["arm"], [str(name) for name in held["arms"]]
@@ -136,25 +145,23 @@ def _cut(
     still = arm == names.index(STILL)
     starts = np.array([_start(kind, values[still & (replica == k)][0]) for k in range(SEEDS)])
     broken = _broken(held, until)
+    runs = [(steps[inside], one) for one in sign * values[:, inside]]
     found = []
     for row in range(len(arm)):
-        if replica[row] % len(CUTS) != CUTS.index(cut):  # every run is judged at one cut only
+        if turn is not None and replica[row] % len(CUTS) != turn:
             continue
         name = names[arm[row]]
         start, of_arm = float(starts[replica[row]]), np.median(values[arm == arm[row]], axis=0)
         own = replica == replica[row]
         # The best arm of the other seeds, so that none is chosen for its luck in this one.
-        others = [now[(arm == k) & ~own].mean() for k in range(len(names))]
-        best = np.flatnonzero((arm == int(np.argmin(others))) & own)[0]
+        means = [now[(arm == k) & ~own].mean() for k in range(len(names))]
+        best = np.flatnonzero((arm == int(np.argmin(means))) & own)[0]
         unsure = _error(steps, values[best], until)
         about = About(kind, until, start, float(now[best]), unsure, name, of_arm, bool(broken[row]))
         truth = _truth(steps, values[row], about)
-        same = own & (arm != arm[row])
-        shown = sign * values[:, inside]
-        siblings = tuple((steps[inside], shown[k]) for k in np.flatnonzero(same))
+        others = (*runs[:row], *runs[row + 1 :])
         source = f"real: {task.name}, {name}, {kind}, {until:g} steps"
-        end = sign * float(now[row])
-        found.append(Case(truth, source, kind, steps[inside], shown[row], end, siblings))
+        found.append(Case(truth, source, kind, *runs[row], sign * float(now[row]), others))
     return found
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from convergence.analysis.curves import Kind
 from convergence.analysis.curves import judgement as says
 
+Runs = tuple[tuple[np.ndarray, np.ndarray], ...]
 Law = Callable[[np.ndarray], np.ndarray]
 MATTERS = 0.05  # of the descent: the label's threshold, part of the task's definition
 
@@ -29,7 +30,7 @@ class Case:
         kind: as `judge` takes it.
         steps, values: as recorded.
         final: for extrapolation from the first half: the level at which the whole run ends.
-        siblings: other curves of the same task, for `judge_together`.
+        others: (steps, values) of the other curves of the same task, for `judge_together`.
     """
 
     truth: str
@@ -38,7 +39,7 @@ class Case:
     steps: np.ndarray
     values: np.ndarray
     final: float = float("nan")
-    siblings: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
+    others: Runs = ()
 
 
 def falling(rng: np.random.Generator) -> tuple[Law, str]:

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from convergence.analysis.curves import judgement as says
+from convergence.analysis.curves.company import Company, Standing
 from convergence.analysis.curves.features import Levels
 from convergence.analysis.curves.judgement import Judgement
-from convergence.analysis.curves.resting import MATTERS, left
+from convergence.analysis.curves.resting import ERRORS, MATTERS, left
 from convergence.analysis.curves.series import Series
 from convergence.analysis.curves.swinging import residuals, swing
 from convergence.analysis.curves.words import number, step
@@ -25,7 +26,8 @@ EARLY = 0.3  # of the run by which a stuck curve has come to rest
 ABRUPT_END = 0.7  # of `abruptness`: below, the descent was broken off
 SLOW_BEGIN = 0.95  # of `abruptness`: above, the descent begins as slowly as it ends
 BROKEN_OFF = (0.06, 2.0)  # of the descent: what the law of the earlier part promised beyond the end
-ERRORS = 2.0  # standard errors that are noise
+LITTLE = 5.0  # times what it gained: where another gained more, that is said
+COMPANY = 3  # others, at least, of which none ended lower, before that is said
 
 
 def diverged(series: Series, level: Levels, base: Judgement, sign: float) -> Judgement:
@@ -40,14 +42,26 @@ def diverged(series: Series, level: Levels, base: Judgement, sign: float) -> Jud
     )
 
 
-def not_learning(level: Levels, base: Judgement, sign: float) -> Judgement:
-    """That it hardly fell."""
+def broken(series: Series, base: Judgement, sign: float) -> Judgement:
+    """From where on it is not finite."""
+    at = series.broke_at
+    assert at is not None
+    last = sign * float(series.values[-1]) if len(series.values) else math.nan
+    why = f"Not finite from step {step(at)} on."
+    return dataclasses.replace(base, verdict=says.DIVERGED, sentence=why, diverged_at=at, last=last)
+
+
+def not_learning(level: Levels, among: Company, base: Judgement, sign: float) -> Judgement:
+    """That it hardly fell, or hardly beside others."""
     first, last = number(sign * level.start), number(sign * level.end)
     why = f"It ends at {last} where it began at {first}"
     if abs(level.end - level.start) <= ERRORS * level.rise_error:
         why = f"{why}, within its noise"
     elif level.descent > ERRORS * level.rise_error:
         why = f"From {first} it gained {number(level.descent)} only"
+        best = among.whole[0].fall if among.whole else 0.0
+        if best > LITTLE * level.descent:
+            why = f"{why}, where another that starts alike gained {number(best)}"
     return dataclasses.replace(base, verdict=says.NOT_LEARNING, sentence=f"{why}.", best_step=None)
 
 
@@ -86,9 +100,12 @@ def improving(base: Judgement) -> Judgement:
     return dataclasses.replace(base, verdict=says.IMPROVING, sentence=f"{why}.")
 
 
-def converged(base: Judgement) -> Judgement:
-    """Where it has settled."""
-    why = f"Settled near {number(base.last)}: {ahead(base)}."
+def converged(own: Standing, among: Company, base: Judgement) -> Judgement:
+    """Where it has settled, and whether that is as good as others."""
+    why = f"Settled near {number(base.last)}"
+    if len(among.whole) >= COMPANY and not among.beats(own):
+        why = f"{why}, as good as any of the {len(among.whole)} others that start alike"
+    why = f"{why}: {ahead(base)}."
     return dataclasses.replace(base, verdict=says.CONVERGED, sentence=why)
 
 
@@ -97,6 +114,13 @@ def ahead(base: Judgement) -> str:
     gain = base.gain
     told = f"{number(gain.estimate)} [{number(gain.low)}, {number(gain.high)}]"
     return f"ten times the length would gain {told} more"
+
+
+def beaten(among: Company, base: Judgement, sign: float) -> Judgement:
+    """That another came lower."""
+    why = f"It came to rest at {number(base.last)} where another that starts alike reached"
+    why = f"{why} {number(sign * among.whole[0].end)}."
+    return dataclasses.replace(base, verdict=says.STUCK, sentence=why)
 
 
 def stuck(

@@ -1,8 +1,8 @@
 """How what was measured of a curve speaks for each verdict: trees, boosted one upon the other.
 
 Friedman (2001), "Greedy function approximation: a gradient boosting machine", with softmax loss.
-The trees in ``trees.npz`` were grown on the setting cases alone (tests/helpers/curve_weights.py
-grows them again).
+Those in ``alone.npz`` weigh what is measured of a curve alone, those in ``beside.npz`` also how it
+stands beside others. Both were grown on the setting cases (by tests/helpers/curve_weights.py).
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from convergence.analysis.curves.company import NAMES
+
 UNSURE = 0.4  # the best chance below which it cannot be told
-FILE = Path(__file__).with_name("trees.npz")
+ALONE, BESIDE = (Path(__file__).with_name(name) for name in ("alone.npz", "beside.npz"))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ class Trees:
 
 
 @functools.cache
-def trees(path: Path = FILE) -> Trees:
+def trees(path: Path) -> Trees:
     """The trees in a file."""
     with np.load(path, allow_pickle=False) as held:
         arrays: dict[str, Any] = {name: held[name] for name in held.files}
@@ -71,8 +73,13 @@ def trees(path: Path = FILE) -> Trees:
 
 
 def weigh(measures: Mapping[str, float]) -> dict[str, float]:
-    """The chances of the verdicts from what was measured, of `measuring.measures`."""
-    return trees().chances(measures)
+    """The chances of the verdicts from what was measured of a curve.
+
+    Args:
+        measures: of `measuring.measures`, and of `company.measures` where it has company.
+    """
+    beside = NAMES[0] in measures
+    return trees(BESIDE if beside else ALONE).chances(measures)
 
 
 def scaled(chances: Mapping[str, float], factors: Mapping[str, float]) -> dict[str, float]:
