@@ -39,8 +39,38 @@ def test_who_starts_elsewhere_or_is_of_another_length_is_no_company() -> None:
     assert len(company(own, [standing(fall(0.2))]).whole) == 1
     assert not company(own, [standing(3 * fall(0.2))]).whole
     assert not company(own, [standing(fall(0.2)[:200], STEPS[:200])]).whole
-    broken = company(own, [standing(1 + 5 * X)])
-    assert (broken.whole, broken.broken) == ((), 1)
+    resumed = standing(fall(0.2)[360:] + 0.8, STEPS[360:])
+    assert not company(own, [resumed]).whole
+
+
+def test_who_broke_is_counted_and_no_measure() -> None:
+    own, ends = standing(fall(0.3)), fall(0.2)
+    ends[100:] = np.nan
+    for values in (1 + 5 * X, ends):
+        among = company(own, [standing(values), standing(fall(0.25))])
+        assert (len(among.whole), among.broken) == (1, 1)
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+@pytest.mark.parametrize("noise", [0.01, 0.05])
+def test_among_curves_of_noise_alone_none_learns(count: int, noise: float) -> None:
+    rng = np.random.default_rng(count)
+    for _ in range(4):
+        curves = [(STEPS, 2.3 + noise * rng.standard_normal(len(X))) for _ in range(count)]
+        assert not company(*divided([standing(one) for _, one in curves])).whole
+        assert {one.verdict for one in judge_together(curves)} == {says.NOT_LEARNING}
+
+
+def divided(standings: list[Standing]) -> tuple[Standing, list[Standing]]:
+    return standings[0], standings[1:]
+
+
+def test_a_loss_that_doubles_has_diverged_whoever_stands_beside() -> None:
+    curves = [(STEPS, fall(0.1, 30, k)) for k in range(3)]
+    doubled = 1 + X + 0.01 * np.random.default_rng(9).standard_normal(len(X))
+    told = judge_together([*curves, (STEPS, doubled)])[3]
+    assert told.verdict == says.DIVERGED
+    assert told.chances[says.NOT_LEARNING] == 0
 
 
 def test_starts_that_differ_by_their_noise_are_alike() -> None:
@@ -59,6 +89,7 @@ def test_without_company_a_curve_is_judged_as_alone(others: list[np.ndarray]) ->
 
 def test_the_order_in_which_curves_are_given_changes_nothing() -> None:
     curves = [(STEPS, fall(low, rate, k)) for k, (low, rate) in enumerate(LIKE)]
+    curves += [(STEPS, np.round(fall(0.1, rate, noise=0.05), 1)) for rate in (10, 20, 40)]  # ties
     told = judge_together(curves)
     turned = judge_together(curves[::-1])[::-1]
     assert [repr(one) for one in told] == [repr(one) for one in turned]
@@ -105,14 +136,15 @@ def test_what_was_reached_and_by_when() -> None:
 
 def test_who_is_beaten_only_by_noise_is_not_beaten() -> None:
     own, better = standing(fall(0.3)), standing(fall(0.2, seed=1))
-    assert company(own, [better]).beats(own)
-    assert not company(better, [own]).beats(better)
-    unsure = dataclasses.replace(better, error=0.1)
-    assert not company(own, [unsure]).beats(own)
+    assert company(own, [better]).better(own) is better
+    assert company(better, [own]).better(better) is None
+    unsure = dataclasses.replace(better, end=0.19, error=0.1)
+    assert company(own, [unsure]).better(own) is None
+    assert company(own, [unsure, better]).better(own) is better  # though another ends lower
 
 
 LEVELS = st.lists(
-    st.tuples(st.floats(-5, 5), st.floats(-50, 50), st.floats(0, 2)), min_size=1, max_size=6
+    st.tuples(st.floats(-5, 5), st.floats(-50, 50), st.floats(0, 2)), min_size=2, max_size=6
 )
 
 
@@ -123,10 +155,8 @@ def test_measures_are_finite_and_in_no_unit(drawn: list[tuple[float, float, floa
     for scale in (1.0, 1e-9, 1e12):
         own, *others = [standing(scale * np.nan_to_num(one, posinf=1e9)) for one in curves]
         among = company(own, others)
-        if not among.whole:
-            return
-        told = measures(own, among)
-        assert tuple(told) == NAMES
+        told = measures(own, among) if among.whole else {}
+        assert not told or tuple(told) == NAMES
         assert np.isfinite(list(told.values())).all()
         if scale == 1.0:
             first = told

@@ -14,9 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from convergence.analysis.curves import VERDICTS, Judgement, extrapolate, judge, saying
+from convergence.analysis.curves import VERDICTS, Judgement, extrapolate, judge, saying, stands
 from convergence.analysis.curves import judgement as says
-from convergence.analysis.curves.features import abruptness
+from convergence.analysis.curves.features import abruptness, levels
 from convergence.analysis.curves.judging import measured
 from convergence.analysis.curves.series import in_order, prepare
 from convergence.analysis.curves.weighing import ALONE, trees, weigh
@@ -231,6 +231,21 @@ def test_whatever_the_numbers_there_is_a_verdict_that_json_can_hold(
         assert told.verdict in VERDICTS
         assert told.sentence
         json.dumps(told.to_json(), allow_nan=False)
+
+
+def test_a_negated_zero_is_told_as_zero() -> None:
+    told = said(np.zeros(len(STEPS)), kind="score")
+    assert told.sentence.startswith("Every value is 0:")
+
+
+def test_what_another_run_lost_since_its_best_is_told_of_a_stuck_one() -> None:
+    values = noisy(0.3 + FALL + 0.2 * (X - 0.3).clip(0))
+    level, base = levels(prepare(STEPS, values)), said(values)
+    told, _ = measured(STEPS, values, kind="loss", rng=np.random.default_rng(0))
+    lower = stands(STEPS, noisy(0.1 + FALL), kind="loss")
+    for better in (None, lower):
+        stuck = saying.stuck(prepare(STEPS, values), level, told, 0.0, better, base, 1.0)
+        assert "has lost 0.1" in stuck.sentence
 
 
 def test_too_short_a_curve_cannot_be_told() -> None:

@@ -29,6 +29,11 @@ SEED = 22
 COUNT = 80  # of a verdict, half of them real
 TASKS = 36
 DRAWS = 1000
+COMPANY = {  # real curves are judged beside so many others of their task; made ones alone
+    "each alone": 0,
+    "real ones beside three others of their task": 3,
+    "real ones beside all others of their task": 10**6,
+}
 
 
 def real_cases(cache: Path, wheels: Path) -> list[Case]:
@@ -79,26 +84,34 @@ def _share(right: int, count: int) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Told:
-    """A case's truth, what was said of it, and whether that was weighed or certain."""
+    """A case's truth, what was said of it, and whether that was weighed or certain.
+
+    Attributes:
+        unit: a made curve, or the dataset of a real one: what is drawn together.
+        task: of the case.
+    """
 
     truth: str
     said: str
-    unit: str  # cases of one task are drawn together
+    unit: str
+    task: str
     real: bool
     weighed: bool
 
 
-def told(cases: Sequence[Case], together: bool) -> list[Told]:
-    """What is said of each case; of real runs beside their task's others or alone."""
+def told(cases: Sequence[Case], most: int) -> list[Told]:
+    """What is said of each case; of real runs beside so many others of their task, by lot."""
     found = []
     for k, case in enumerate(cases):
         rng = np.random.default_rng(0)
-        there = [stands(*curve, kind=case.kind) for curve in case.others if together]
+        chosen = np.random.default_rng([SEED, k]).permutation(len(case.others))[:most]
+        there = [stands(*case.others[one], kind=case.kind) for one in chosen]
         others = [one for one in there if one is not None]
         said = judge(case.steps, case.values, kind=case.kind, others=others, rng=rng)
         real = case.source.startswith("real")
-        unit = _task(case) if real else f"made {k}"
-        found.append(Told(case.truth, said.verdict, unit, real, bool(said.chances)))
+        task = _task(case) if real else f"made {k}"
+        unit = task.split(maxsplit=3)[-1] if real else task
+        found.append(Told(case.truth, said.verdict, unit, task, real, bool(said.chances)))
     return found
 
 
@@ -111,7 +124,7 @@ def verdict_tables(found: Sequence[Told]) -> Iterator[str]:
         real = [one for one in mine if one.real]
         counts = Counter(one.said for one in mine)
         cells = [*(str(counts[name]) for name in VERDICTS), _right(mine), _right(real)]
-        yield f"| {truth} | " + " | ".join([*cells, str(len({one.unit for one in real}))]) + " |"
+        yield f"| {truth} | " + " | ".join([*cells, str(len({one.task for one in real}))]) + " |"
     made, real = ([one for one in found if one.real == kind] for kind in (False, True))
     weighed = [one for one in found if one.weighed]
     for name, some in (("all", found), ("made", made), ("real", real), ("weighed", weighed)):
@@ -141,7 +154,7 @@ def _balanced(found: Sequence[Told]) -> float:
 
 
 def _interval(found: Sequence[Told]) -> tuple[float, float]:
-    """Of the balanced accuracy: tasks, and made curves, drawn again (Efron & Tibshirani, 1993)."""
+    """Of the balanced accuracy: datasets and made curves drawn again (Efron & Tibshirani, 1993)."""
     units = list(dict.fromkeys(one.unit for one in found))
     members: dict[str, list[Told]] = {unit: [] for unit in units}
     for one in found:
@@ -208,9 +221,9 @@ def main() -> None:
     scores = [case for case in real if case.kind == "score" and case.truth in CLASSES]
     print(neither(real))
     for title, some in (("losses", cases), ("scores of real runs", scores)):
-        for how, together in (("each alone", False), ("real ones beside their task's", True)):
+        for how, most in COMPANY.items():
             print(f"\n**Verdicts on {title}, {how}**\n")
-            for line in verdict_tables(told(some, together)):
+            for line in verdict_tables(told(some, most)):
                 print(line, flush=True)
     print("\n**Median relative error of the final level, told from the first half**\n")
     for line in extrapolation_table(cases):

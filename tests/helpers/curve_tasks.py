@@ -1,8 +1,9 @@
 """The tasks of the real runs, drawn at random: which set the rules, and which are only reported.
 
 Both parts are drawn alike – model, optimiser, rate, batch, noise, rows, and what is tried – but
-from other seeds and of other data: the setting tasks of the bundled datasets and of those that were
-reported earlier, the reported ones of the others in `curve_data`. No task was chosen.
+from other seeds and of other data: the setting tasks of the bundled datasets, of those that were
+reported earlier (`curve_data`) and of half of `curve_tables`, the reported ones of its other half.
+No task was chosen.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ GENERATED = ("mnist1d", "teacher_classification", "teacher_regression")
 
 
 def _turn(k: int, count: int) -> int:
-    """Which dataset a task is of: every kind of task goes through all of them."""
+    """Which dataset a task is of: every kind of task goes through them, each from another on."""
     return (k // len(KINDS) + 2 * (k % len(KINDS))) % count
 
 

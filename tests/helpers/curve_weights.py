@@ -4,7 +4,8 @@ PYTHONPATH=tests python -m helpers.curve_weights --cache=F --published=F --wheel
 
 Boosted trees on what is measured of every real run of the setting tasks, alone and beside others of
 its task (all or a few by lot), of made curves, and of thinner copies of some (loggers write
-seldom). Each verdict counts alike, and of it real losses, real scores and made curves. With
+seldom). Each verdict counts alike, and of it real losses, real scores and made curves (these are
+alone, so the trees for curves beside others grow from real ones only). With
 ``--check``, a fifth of the datasets is left out in turn, and the verdicts on it by trees of the
 others are counted; without, the trees are written.
 """
@@ -19,9 +20,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
-from helpers import curve_data, curve_runs, curve_tables
+from helpers import curve_data, curve_runs, curve_shapes, curve_tables
 from helpers.curve_shapes import Case, Runs, shape
 from helpers.curve_tasks import Task, setting_tasks, tasks_of
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -196,17 +198,23 @@ def setting(cache: Path, published: Path, wheels: Path, jobs: int) -> list[Row]:
 
 
 def recipe() -> str:
-    """Of all that the trees grow from, but for what is measured."""
+    """Of what decides from which runs and labels the trees grow; not of what is measured."""
     told = (
         [curve_runs.digest(task) for few in BUNDLED for task in setting_tasks(*few)],
-        (FIRST, SECOND, TABLES, curve_tables.WHEELS, curve_tables.LOT),
-        (CUTS, MADE, SEED, FOLDS, THIN, EVERY, FEW, HEAVIEST),
+        (FIRST, SECOND, TABLES, CUTS, MADE, SEED, FOLDS, THIN, EVERY, FEW, HEAVIEST),
+        [_plain(module) for module in (curve_data, curve_runs, curve_tables, curve_shapes)],
     )
     return hashlib.sha256(repr((told, PARAMS)).encode()).hexdigest()[:12]
 
 
+def _plain(module: ModuleType) -> list[tuple[str, str]]:
+    """The constants of a module that are numbers, names, or made of these."""
+    told = ((name, repr(value)) for name, value in vars(module).items() if name.isupper())
+    return sorted((name, value) for name, value in told if " at 0x" not in value)
+
+
 def balanced(table: Sequence[Row]) -> np.ndarray:
-    """[rows] weights under which each verdict counts alike, and each part of it.
+    """[rows] weights, up to `HEAVIEST`, under which each verdict counts alike, and each part of it.
 
     Within a part a task counts as the root of the number of its cases: they are much alike.
     """

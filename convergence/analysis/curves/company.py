@@ -21,12 +21,16 @@ from convergence.analysis.curves.series import Series
 from convergence.analysis.curves.swinging import residuals, swing
 
 ALIKE = 0.15  # of the start level: curves that start so near each other are compared
-AS_LONG = 0.1  # of the last step: curves that end so near each other are as long
-RISEN = 0.05  # of the start level: a curve that ends so far above its start is no measure
+AS_LONG = 0.1  # of the recorded steps: so near in length are curves as long
+RISEN = (
+    0.05  # of the start level or descent: a curve that ends so far above its start is no measure
+)
+NOTHING = 0.005  # of the start level: where none fell by more, nothing can be compared
 SPREAD = 3.0  # standard deviations of a point by which starts differ by their batches
 PARTS = (0.1, 0.25, 0.5, 0.75)  # of the run: where courses are compared
 WIDTH = 0.1  # of the run: over which a level of a course is a mean
 LEADERS = 3  # the lowest others, of whose courses the middle counts
+ROUNDING = 1e-9  # of the largest fall: levels so near each other are the same
 SMALL = 0.02  # of the largest fall: a smaller one is no unit
 TWIN = 1e-5  # of the first value: so near are the first values of the same start weights
 AGAINST = ("", ", beyond", ", beyond of own", ", errors", ", second", ", third", ", lower")
@@ -54,7 +58,7 @@ class Standing:
         at: [bins] steps from the start, in bins that grow geometrically.
         lowest: [bins] the lowest mean until then.
         swing: how far it swings about its trend.
-        last_step: where it ends.
+        length: recorded steps from its first to its last, finite or not.
         broken: whether it ends far above its start, or not finite.
     """
 
@@ -68,7 +72,7 @@ class Standing:
     at: np.ndarray
     lowest: np.ndarray
     swing: float
-    last_step: float
+    length: float
     broken: bool
 
     @property
@@ -93,6 +97,7 @@ def standing(series: Series, level: Levels) -> Standing:
     last = np.maximum(np.searchsorted(x, PARTS, side="right"), 1)
     first = np.minimum(np.searchsorted(x, np.subtract(PARTS, WIDTH)), last - 1)
     at, means, _ = bins(series)
+    risen = RISEN * max(abs(level.start), level.descent) + ERRORS * level.rise_error
     return Standing(
         first=float(series.values[0]),
         start=level.start,
@@ -104,8 +109,8 @@ def standing(series: Series, level: Levels) -> Standing:
         at=at,
         lowest=np.minimum.accumulate(means),
         swing=swing(*residuals(series)).amplitude,
-        last_step=float(series.steps[-1]),
-        broken=series.broke_at is not None or level.end - level.start > RISEN * abs(level.start),
+        length=series.ended - float(series.steps[0]),
+        broken=series.broke_at is not None or level.end - level.start > risen,
     )
 
 
@@ -116,18 +121,20 @@ class Company:
     Attributes:
         whole: those that did not break, the lowest first.
         broken: how many did.
+
+    There is no company where nobody fell by more than noise: nothing is left to compare.
     """
 
     whole: tuple[Standing, ...] = ()
     broken: int = 0
 
-    def beats(self, one: Standing) -> bool:
-        """Whether the best of them ends lower by what matters and is no noise."""
-        if not self.whole:
-            return False
-        best = self.whole[0]
-        unsure = ERRORS * math.hypot(one.error, best.error)
-        return one.end - best.end > MATTERS * max(one.fall, 0.0) + unsure
+    def better(self, one: Standing) -> Standing | None:
+        """The lowest of those that end lower by what matters and is no noise."""
+        for other in self.whole:
+            unsure = ERRORS * math.hypot(one.error, other.error)
+            if one.end - other.end > MATTERS * max(one.fall, 0.0) + unsure:
+                return other
+        return None
 
 
 def company(one: Standing, others: Sequence[Standing]) -> Company:
@@ -137,10 +144,16 @@ def company(one: Standing, others: Sequence[Standing]) -> Company:
         other
         for other in others
         if abs(other.start - one.start) <= near + SPREAD * math.hypot(one.noise, other.noise)
-        and abs(other.last_step - one.last_step) <= AS_LONG * abs(one.last_step)
+        and abs(other.length - one.length) <= AS_LONG * one.length
     ]
-    whole = sorted((other for other in alike if not other.broken), key=lambda other: other.end)
-    return Company(tuple(whole), len(alike) - len(whole))
+    # Whoever ends alike comes in an order that is not that in which curves were given.
+    whole = sorted(
+        (other for other in alike if not other.broken),
+        key=lambda other: (other.end, other.least, other.noise, other.start, *other.course),
+    )
+    broken = len(alike) - len(whole)
+    fell = any(x.fall > max(NOTHING * abs(x.start), SPREAD * x.noise) for x in (one, *whole))
+    return Company(tuple(whole) if fell else (), broken)
 
 
 def measures(one: Standing, among: Company) -> dict[str, float]:
@@ -166,7 +179,8 @@ def measures(one: Standing, among: Company) -> dict[str, float]:
     def middle(name: str) -> float:
         return float(np.median([getattr(other, name) for other in whole]))
 
-    ahead = [one.end - other.by(AHEAD * other.reached(one.end)) for other in leaders]
+    slack = ROUNDING * unit
+    ahead = [one.end - other.by(AHEAD * other.reached(one.end + slack)) for other in leaders]
     told = {
         **_against(one, whole, unit, "others"),
         **_against(one, twins, unit, "twins"),
@@ -192,7 +206,7 @@ def measures(one: Standing, among: Company) -> dict[str, float]:
     length = float(one.at[-1])
     marks = [(part, (part - WIDTH / 2) * length, level) for part, level in zip(PARTS, one.course)]
     for part, step, level in (*marks, (1, length, one.end)):
-        times = float(np.median([other.reached(level) for other in leaders]))
+        times = float(np.median([other.reached(level + slack) for other in leaders]))
         told[f"others, sooner by {part:g}"] = log10(step / times, 1e-2, 1e3)
     return told
 

@@ -15,13 +15,14 @@ import numpy as np
 
 from convergence.analysis.curves import judgement as says
 from convergence.analysis.curves import saying
-from convergence.analysis.curves.company import Standing, company, standing
+from convergence.analysis.curves.company import RISEN, Standing, company, standing
 from convergence.analysis.curves.company import measures as beside
 from convergence.analysis.curves.describing import described
 from convergence.analysis.curves.features import Levels, levels
 from convergence.analysis.curves.fit import Fit, fit, interval
 from convergence.analysis.curves.judgement import Judgement, Kind, Range
 from convergence.analysis.curves.measuring import measures
+from convergence.analysis.curves.resting import ERRORS
 from convergence.analysis.curves.series import Series, prepare
 from convergence.analysis.curves.weighing import UNSURE, scaled, weigh
 from convergence.analysis.curves.words import number
@@ -111,7 +112,7 @@ class _Seen:
 
     Attributes:
         series: the curve, lower where it is better.
-        kind, sign: of its values; those of a score are negated.
+        sign: of its values; those of a score are negated.
         base: what can be said without a verdict.
         level: None of a curve with too few points.
         floor: the lowest that values like these can be.
@@ -121,7 +122,6 @@ class _Seen:
     """
 
     series: Series
-    kind: Kind
     sign: float
     base: Judgement
     level: Levels | None = None
@@ -139,11 +139,11 @@ def _seen(steps: np.ndarray, values: np.ndarray, kind: Kind, rng: np.random.Gene
     if n:
         base = dataclasses.replace(base, last_step=float(series.steps[-1]))
     if n < FEWEST:
-        return _Seen(series, kind, sign, base)
+        return _Seen(series, sign, base)
     level = levels(series)
     own = standing(series, level)
     if series.broke_at is not None:
-        return _Seen(series, kind, sign, base, level, standing=own)
+        return _Seen(series, sign, base, level, standing=own)
     base = dataclasses.replace(
         base,
         start=sign * level.start,
@@ -154,11 +154,11 @@ def _seen(steps: np.ndarray, values: np.ndarray, kind: Kind, rng: np.random.Gene
         best_step=float(series.steps[level.best_at]),
     )
     if np.ptp(series.values) == 0:
-        return _Seen(series, kind, sign, base, level, standing=own)
+        return _Seen(series, sign, base, level, standing=own)
     floor = _floor(series, kind)
     found = fit(series, rng, floor)
     told = measures(series, level, found, floor, kind, rng)
-    return _Seen(series, kind, sign, base, level, floor, found, told, own)
+    return _Seen(series, sign, base, level, floor, found, told, own)
 
 
 def _judged(seen: _Seen, others: Sequence[Standing]) -> Judgement:
@@ -194,9 +194,8 @@ def _judged(seen: _Seen, others: Sequence[Standing]) -> Judgement:
     if verdict == says.NOT_LEARNING:
         return saying.not_learning(level, among, base, sign)
     if verdict == says.STUCK:
-        if among.beats(seen.standing):
-            return saying.beaten(among, base, sign)
-        return saying.stuck(series, level, told, seen.floor, base, sign)
+        better = among.better(seen.standing)
+        return saying.stuck(series, level, told, seen.floor, better, base, sign)
     if verdict == says.IMPROVING:
         return saying.improving(base)
     return saying.converged(seen.standing, among, base)
@@ -207,14 +206,16 @@ def possible(
 ) -> dict[str, float]:
     """The chances without those of verdicts that the curve rules out.
 
-    What never swung does not oscillate, and what never was better than at its start is not
-    over-trained.
+    What never swung does not oscillate, what never was better than at its start is not
+    over-trained, and what ends surely above it is not merely not learning.
     """
     ruled_out = set()
     if measures["swing"] <= SMALLEST:
         ruled_out.add(says.OSCILLATING)
     if level.descent <= max(NOTHING * abs(level.start), level.rise_error):
         ruled_out.add(says.OVERTRAINED)
+    if level.end - level.start > RISEN * abs(level.start) + ERRORS * level.rise_error:
+        ruled_out.add(says.NOT_LEARNING)
     return scaled(chances, dict.fromkeys(ruled_out, 0.0))
 
 

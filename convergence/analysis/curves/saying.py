@@ -36,7 +36,8 @@ def diverged(series: Series, level: Levels, base: Judgement, sign: float) -> Jud
     later = np.flatnonzero(series.calm[level.best_at :] > line)
     at = float(series.steps[level.best_at + int(later[0])]) if len(later) else base.last_step
     goes = "rises" if sign > 0 else "falls"
-    why = f"It {goes} from {number(sign * level.best)} to {number(sign * level.end)}, half of that"
+    low = level.best if level.rise > 0 else level.start
+    why = f"It {goes} from {number(sign * low)} to {number(sign * level.end)}, half of that"
     return dataclasses.replace(
         base, verdict=says.DIVERGED, sentence=f"{why} by step {step(at)}.", diverged_at=at
     )
@@ -103,8 +104,8 @@ def improving(base: Judgement) -> Judgement:
 def converged(own: Standing, among: Company, base: Judgement) -> Judgement:
     """Where it has settled, and whether that is as good as others."""
     why = f"Settled near {number(base.last)}"
-    if len(among.whole) >= COMPANY and not among.beats(own):
-        why = f"{why}, as good as any of the {len(among.whole)} others that start alike"
+    if len(among.whole) >= COMPANY and among.better(own) is None:
+        why = f"{why}, about as good as any of the {len(among.whole)} others that start alike"
     why = f"{why}: {ahead(base)}."
     return dataclasses.replace(base, verdict=says.CONVERGED, sentence=why)
 
@@ -116,22 +117,16 @@ def ahead(base: Judgement) -> str:
     return f"ten times the length would gain {told} more"
 
 
-def beaten(among: Company, base: Judgement, sign: float) -> Judgement:
-    """That another came lower."""
-    why = f"It came to rest at {number(base.last)} where another that starts alike reached"
-    why = f"{why} {number(sign * among.whole[0].end)}."
-    return dataclasses.replace(base, verdict=says.STUCK, sentence=why)
-
-
 def stuck(
     series: Series,
     level: Levels,
     measures: Mapping[str, float],
     floor: float,
+    better: Standing | None,
     base: Judgement,
     sign: float,
 ) -> Judgement:
-    """What of the curve speaks most plainly for its being stuck."""
+    """What speaks most plainly for its being stuck: its own course, or that another came lower."""
     rest, length = measures["rest"], float(series.steps[-1] - series.steps[0])
     why = f"At rest from step {step(float(series.steps[0]) + rest * length)} on"
     remains, ends, begins = left(level, floor), measures["ends"], measures["begins"]
@@ -140,6 +135,9 @@ def stuck(
         best = step(float(series.steps[level.best_at]))
         why = f"It came to {number(sign * level.best)} by step {best} and has lost"
         why = f"{why} {number(level.rise)} since: another rate would end better."
+    elif better is not None:
+        why = f"It came to rest at {number(base.last)} where another that starts alike reached"
+        why = f"{why} {number(sign * better.end)}."
     elif remains > LEFT and rest < EARLY and sign > 0:
         why = f"{why} with {100 * remains:.0f} % of its start level left."
     elif 0 <= ends < ABRUPT_END and begins < SLOW_BEGIN:

@@ -32,6 +32,7 @@ class Series:
         noise: standard deviation of a point about its neighbours, at most a few off.
         correlation: of neighbouring residuals, between 0 and .95.
         spikes: how many points were spikes.
+        ended: the last recorded step, finite value or not; NaN without any.
         broke_at: the first step of the non-finite values with which the curve ends; None without.
         warnings: sentences on what is odd about the curve.
     """
@@ -42,6 +43,7 @@ class Series:
     noise: float
     correlation: float
     spikes: int
+    ended: float
     broke_at: float | None
     warnings: tuple[str, ...]
 
@@ -67,7 +69,7 @@ def prepare(steps: np.ndarray, values: np.ndarray) -> Series:
         steps, values = steps[~lost], values[~lost]
     steps, values, said = in_order(steps, values)
     told += said
-    broke_at = None
+    broke_at, ended = None, float(steps[-1]) if len(steps) else math.nan
     finite = np.abs(values) < LARGEST
     if not finite.all():
         told.append(f"{int((~finite).sum())} of {len(values)} values not finite")
@@ -81,7 +83,7 @@ def prepare(steps: np.ndarray, values: np.ndarray) -> Series:
     if spikes:
         told.append(f"{spikes} spike{'s' if spikes > 1 else ''} left out of fits")
     noise, correlation = _noise(calm)
-    return Series(steps, values, calm, noise, correlation, spikes, broke_at, tuple(told))
+    return Series(steps, values, calm, noise, correlation, spikes, ended, broke_at, tuple(told))
 
 
 def in_order(

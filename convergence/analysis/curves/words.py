@@ -9,6 +9,7 @@ def number(value: float) -> str:
     >>> number(0.12345), number(12345.6), number(1e90)
     ('0.123', '12,346', '1e+90')
     """
+    value += 0.0  # a negated zero is zero
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.3g}"
 
 
