@@ -81,7 +81,7 @@ def test_cases_stand_alone_and_beside_all_or_a_few_that_begin_as_they_do() -> No
     for k, (_, values) in enumerate(runs):
         values[0] = 2.0 + k % 2
     case = Case(says.STUCK, "real: a, b, loss, 400 steps", "loss", *runs[0], others=(*runs[1:],))
-    chosen = [curve_weights.some(case, rng) for _ in range(60)]
+    chosen = [curve_weights.drawn_company(case, rng) for _ in range(60)]
     assert any(len(one) == len(case.others) for one in chosen)
     few = [one for one in chosen if len(one) < len(case.others)]
     assert any(len({values[0] for _, values in one}) == 2 for one in few)

@@ -38,6 +38,7 @@ BUNDLED = ((56, 1), (44, 2))  # tasks and seed, of bundled datasets
 FIRST, SECOND = ((40, 11),), ((36, 12), (28, 13))  # of curves that were reported once
 TABLES = ((36, 21),)  # of the tables that are not reported on
 CUTS = (10, 14, 20, 28)  # the judged parts are the whole over each
+REPORTED = tuple(curve_runs.LENGTH / cut for cut in curve_runs.CUTS)  # lengths of reported parts
 MADE, SEED, FOLDS = 2400, 901, 5
 THIN = (6, 80)  # points of a thinner copy, at least and at most
 EVERY = 4  # curve has a thinner copy
@@ -109,7 +110,7 @@ def thinner(case: Case, rng: np.random.Generator) -> Case:
     return dataclasses.replace(case, steps=steps, values=values, others=others)
 
 
-def some(case: Case, rng: np.random.Generator) -> Runs:
+def drawn_company(case: Case, rng: np.random.Generator) -> Runs:
     """All others of a task, or a few by lot, of all or of those that begin as the case does."""
     others, how = case.others, rng.random()
     if not others or how < 0.5:
@@ -144,7 +145,7 @@ def rows(cases: Sequence[Case], task: str, group: str, seed: int) -> list[Row]:
                 continue
             there = [
                 stands(*curve, kind=case.kind) if one is thin is not case else standing(curve, case)
-                for curve in some(one, rng)
+                for curve in drawn_company(one, rng)
             ]
             among = company.company(own, [other for other in there if other is not None])
             where = (case.truth, task, group, part)
@@ -154,9 +155,6 @@ def rows(cases: Sequence[Case], task: str, group: str, seed: int) -> list[Row]:
                 told = told | company.measures(own, among)
                 found.append(Row(*where, True, np.float32([*told.values()]), *marks))
     return found
-
-
-REPORTED = tuple(curve_runs.LENGTH / cut for cut in curve_runs.CUTS)
 
 
 def of_task(task: Task, cache: Path) -> list[Row]:

@@ -22,9 +22,7 @@ from convergence.analysis.curves.swinging import residuals, swing
 
 ALIKE = 0.15  # of the start level: curves that start so near each other are compared
 AS_LONG = 0.1  # of the recorded steps: so near in length are curves as long
-RISEN = (
-    0.05  # of the start level or descent: a curve that ends so far above its start is no measure
-)
+RISEN = 0.05  # of the start level or descent: who ends so far above its start is no measure
 NOTHING = 0.005  # of the start level: where none fell by more, nothing can be compared
 SPREAD = 3.0  # standard deviations of a point by which starts differ by their batches
 PARTS = (0.1, 0.25, 0.5, 0.75)  # of the run: where courses are compared

@@ -92,8 +92,7 @@ def extrapolate(
     Returns:
         NaN where the curve has diverged or is too short.
     """
-    sign = -1.0 if kind == "score" else 1.0
-    series = prepare(steps, sign * np.asarray(values, np.float64))
+    series, sign = _series(steps, values, kind)
     if series.broke_at is not None or len(series.steps) < FEWEST:
         return Range()
     found = fit(series, rng, _floor(series, kind))
@@ -132,8 +131,7 @@ class _Seen:
 
 
 def _seen(steps: np.ndarray, values: np.ndarray, kind: Kind, rng: np.random.Generator) -> _Seen:
-    sign = -1.0 if kind == "score" else 1.0
-    series = prepare(steps, sign * np.asarray(values, np.float64))
+    series, sign = _series(steps, values, kind)
     n = len(series.steps)
     base = Judgement(says.UNKNOWN, "", n, warnings=series.warnings)
     if n:
@@ -240,9 +238,14 @@ def stands(steps: np.ndarray, values: np.ndarray, *, kind: Kind) -> Standing | N
     Args:
         steps, values, kind: as of `judge`.
     """
-    sign = -1.0 if kind == "score" else 1.0
-    series = prepare(steps, sign * np.asarray(values, np.float64))
+    series, _ = _series(steps, values, kind)
     return standing(series, levels(series)) if len(series.steps) >= FEWEST else None
+
+
+def _series(steps: np.ndarray, values: np.ndarray, kind: Kind) -> tuple[Series, float]:
+    """The series of a curve, lower where it is better, and the sign that its values were given."""
+    sign = -1.0 if kind == "score" else 1.0
+    return prepare(steps, sign * np.asarray(values, np.float64)), sign
 
 
 def _floor(series: Series, kind: Kind) -> float:
